@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// realSchemas is a copy of contracts/schemas that a test may change.
+func realSchemas(t *testing.T) fstest.MapFS {
+	t.Helper()
+	out := fstest.MapFS{}
+	root := os.DirFS("../../contracts/schemas")
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(root, name)
+		out[name] = &fstest.MapFile{Data: content}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestSchemasBeyondTheSubsetAreRefused(t *testing.T) {
+	const (
+		attributes = "defs/common-attributes.json"
+		event      = "events/metric-update/v1.json"
+		subject    = "entities/subject/v1.json"
+		update     = "defs/update.json"
+	)
+	cases := map[string]struct{ file, old, replacement, want string }{
+		"unknown keyword":          {attributes, `"maximum": 5`, `"multipleOf": 5`, `unknown keyword "multipleOf"`},
+		"misspelt keyword":         {attributes, `"maximum": 5`, `"maximun": 5`, `unknown keyword "maximun"`},
+		"not JSON":                 {attributes, `{`, `{,`, attributes},
+		"member twice":             {attributes, `"minimum": 0,`, `"minimum": 0, "minimum": 0,`, "appears twice"},
+		"second document":          {"defs/segment.json", "]\n}", "]\n} {}", "after the end"},
+		"wrong $id":                {event, `contracts/events/metric-update/v1.json",` + "\n" + `  "title"`, `contracts/events/v1.json",` + "\n" + `  "title"`, "$id must be"},
+		"other dialect":            {event, "2020-12", "2019-09", "$schema must be"},
+		"reference to nowhere":     {update, `"version.json"`, `"versions.json"`, "there is no defs/versions.json"},
+		"reference into a file":    {update, `"version.json"`, `"version.json#/x"`, "relative path"},
+		"unknown type":             {attributes, `"type": "integer"`, `"type": "int"`, `no type is called "int"`},
+		"unknown format":           {attributes, `"format": "date-time"`, `"format": "date"`, `format "date"`},
+		"pattern":                  {"defs/tenant.json", `"^[A-Za-z0-9]`, `"^(`, "missing closing"},
+		"open object":              {update, `"additionalProperties": false`, `"title": "UpdateV1"`, "appears twice"},
+		"object left open":         {"defs/version.json", ",\n  \"additionalProperties\": false", "", "is closed by"},
+		"additionalProperties":     {"defs/version.json", `"additionalProperties": false`, `"additionalProperties": true`, "must be false"},
+		"enum of numbers":          {"defs/segment.json", `"thriving"`, `1`, "different texts"},
+		"enum without a name":      {update, `"title": "RemovalReason",`, ``, "an enum has a title"},
+		"anyOf of two objects":     {event, `{ "type": "null" }`, `{ "$ref": "../../entities/tutor/v1.json" }`, "must be a reference, and then"},
+		"case with else":           {update, `"then": { "properties": { "reason": false }, "required": ["attributes"] }`, `"then": { "required": ["reason"] }, "else": { "required": ["reason"] }`, "a case is an if and a then"},
+		"case without required":    {update, `{ "properties": { "operation": { "const": "UPSERT" } }, "required": ["operation"] }`, `{ "properties": { "operation": { "const": "UPSERT" } } }`, "and requires it"},
+		"case for no value":        {update, `{ "const": "REMOVE" }`, `{ "const": "DROP" }`, `"DROP", which its enum does not list`},
+		"two cases for a value":    {update, `{ "const": "REMOVE" }`, `{ "const": "UPSERT" }`, "two cases test operation"},
+		"required and undeclared":  {update, `"written_at"],`, `"written_at", "age"],`, `required names "age"`},
+		"attribute without range":  {attributes, `"maximum": 5`, `"description": "x"`, "appears twice"},
+		"number without a unit":    {subject, `"x-unit": "tutors",`, ``, "minimum, maximum and x-unit"},
+		"attribute without sense":  {subject, `"x-meaning": "Region in which the subject is taught",`, ``, "an x-meaning"},
+		"attribute that is needed": {subject, `"unevaluatedProperties": false`, `"required": ["region"], "unevaluatedProperties": false`, "every attribute is optional"},
+		"entity type unlisted":     {"defs/entity-type.json", `, "region"`, ``, "EntityType lists"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			schemas := realSchemas(t)
+			before := string(schemas[c.file].Data)
+			after := strings.Replace(before, c.old, c.replacement, 1)
+			if after == before {
+				t.Fatalf("%s has no %s", c.file, c.old)
+			}
+			schemas[c.file] = &fstest.MapFile{Data: []byte(after)}
+			_, err := generate(schemas)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want it to say %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestCheckNamesWhatIsStaleAndTheRemedy(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, content string) {
+		path := filepath.Join(root, "contracts", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, file := range realSchemas(t) {
+		write("schemas/"+name, string(file.Data))
+	}
+	check := func() error { return run(root, true, io.Discard) }
+	wantStale := func(names ...string) {
+		t.Helper()
+		err := check()
+		if err == nil {
+			t.Fatal("nothing is stale")
+		}
+		for _, name := range append(names, "scripts/gen") {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%v\ndoes not name %s", err, name)
+			}
+		}
+	}
+
+	wantStale("contracts/zz_types.go", "contracts/ts/zz_types.ts", "contracts/consumer/defs/version.json")
+	var out bytes.Buffer
+	if err := run(root, false, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "wrote contracts/zz_types.go") {
+		t.Errorf("says %q", out.String())
+	}
+	if err := check(); err != nil {
+		t.Fatal(err)
+	}
+
+	write("zz_types.go", "package contracts\n")
+	write("zz_old.go", "package contracts\n")
+	write("consumer/events/old/v1.json", "{}\n")
+	wantStale("contracts/zz_types.go is stale", "contracts/zz_old.go has no schema", "contracts/consumer/events/old/v1.json has no schema")
+	if err := run(root, false, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGeneratedFilesAreCurrent(t *testing.T) {
+	if err := run("../..", true, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	closed, err := decode([]byte(`{
+  "$id": "https://iops-dashboard.dev/contracts/x.json",
+  "type": "object",
+  "properties": {"enum": {"title": "Colour", "enum": ["red"]}, "kind": {"const": "x"}, "gone": false},
+  "allOf": [
+    {"if": {"properties": {"enum": {"enum": ["red"]}}, "required": ["enum"]}, "then": {"properties": {"kind": false}, "required": ["kind"]}}
+  ],
+  "unevaluatedProperties": false,
+  "additionalProperties": false
+}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(encode(closed))
+	const want = `{ "$id": "https://iops-dashboard.dev/contracts/consumer/x.json", "type": "object", ` +
+		`"properties": { "enum": { "title": "Colour", "type": "string", "x-known-values": ["red"] }, "kind": { "const": "x" } }, ` +
+		`"allOf": [{ "if": { "properties": { "enum": { "enum": ["red"] } }, "required": ["enum"] }, "then": { "required": ["kind"] } }] }`
+	if got := inline(open(closed)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if string(encode(closed)) != before {
+		t.Error("the closed schema was changed")
+	}
+}
+
+func TestUnionsWriteOneMemberForFormsThatAreAlike(t *testing.T) {
+	files, err := generate(realSchemas(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `export interface UpdateRemoveV1 extends UpdateBaseV1 {
+  entity_type: "student" | "tutor" | "subject" | "region";
+  operation: "REMOVE";
+  reason: Known<RemovalReason>;
+  attributes?: never;
+}
+`
+	if !strings.Contains(string(files["ts/zz_types.ts"]), want) {
+		t.Error("UpdateRemoveV1 is not written as expected")
+	}
+}
