@@ -1,0 +1,79 @@
+// Package config reads what a deployable needs from its environment, and makes its SDK clients.
+//
+// Each deployable has one struct; the environment that fills it is written down in
+// infra/topology, and the test of this package holds the two together. Only this package and services/cmd
+// read the environment. Nothing here knows where it runs: the SDK itself honours
+// AWS_ENDPOINT_URL_* and the usual credential chain.
+package config
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/caarlos0/env/v11"
+)
+
+// Normalizer is the environment of services/cmd/normalizer.
+type Normalizer struct {
+	StateTable         string `env:"STATE_TABLE,required,notEmpty"`
+	TopicARN           string `env:"TOPIC_ARN,required,notEmpty"`
+	QuarantineQueueURL string `env:"QUARANTINE_QUEUE_URL,required,notEmpty"`
+}
+
+// Session is the environment of services/cmd/connect and services/cmd/disconnect.
+type Session struct {
+	ConnectionsTable string `env:"CONNECTIONS_TABLE,required,notEmpty"`
+	// Auth says where a connection's identity comes from: "ticket" wants it from the authorizer,
+	// "open" lets everybody in as tenant "default". There is no default: it must be chosen.
+	Auth string `env:"AUTH,required,notEmpty"`
+}
+
+// Fanout is the environment of services/cmd/fanout.
+type Fanout struct {
+	ConnectionsTable string `env:"CONNECTIONS_TABLE,required,notEmpty"`
+	QueueURL         string `env:"FANOUT_QUEUE_URL,required,notEmpty"`
+	DeadLetterURL    string `env:"FANOUT_DLQ_URL,required,notEmpty"`
+	// CallbackURL is the management endpoint of the WebSocket API with its stage, without
+	// "/@connections", as https://{api-id}.execute-api.{region}.amazonaws.com/prod.
+	CallbackURL string `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"`
+	// Visibility is the queue's visibility timeout, within which the worker must have done with a
+	// message.
+	Visibility time.Duration `env:"FANOUT_VISIBILITY,required,notEmpty"`
+	// Posters is how many posts are in flight at most. Defaults to 64.
+	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
+}
+
+// Read fills T from the environment. All faults are reported together, by variable name.
+func Read[T any]() (T, error) {
+	c, err := env.ParseAs[T]()
+	if err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	return c, nil
+}
+
+// AWS loads the SDK's configuration with a transport that keeps up to conns connections to each
+// host alive. The default transport keeps ten and dials the rest anew, which costs a TLS
+// handshake for most requests of a busy pool. It speaks HTTP/1.1 only, of which each request has a
+// connection to itself: one that hangs holds up no other.
+func AWS(ctx context.Context, conns int) (aws.Config, error) {
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns = conns
+		t.MaxIdleConnsPerHost = conns
+		t.MaxConnsPerHost = conns
+		t.IdleConnTimeout = 90 * time.Second
+		t.ForceAttemptHTTP2 = false
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+	})
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client))
+	if err != nil {
+		return cfg, fmt.Errorf("AWS configuration: %w", err)
+	}
+	return cfg, nil
+}

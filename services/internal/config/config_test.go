@@ -1,0 +1,90 @@
+package config_test
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iops-dashboard/live/infra/topology"
+	"github.com/iops-dashboard/live/services/internal/config"
+)
+
+// variables splits the environment of a configuration into what it must have and what it may have.
+func variables(c any) (required, optional []string) {
+	kind := reflect.TypeOf(c)
+	for i := range kind.NumField() {
+		name, rest, _ := strings.Cut(kind.Field(i).Tag.Get("env"), ",")
+		if strings.Contains(rest, "required") {
+			required = append(required, name)
+		} else {
+			optional = append(optional, name)
+		}
+	}
+	return required, optional
+}
+
+// Each deployable of the topology gets what its configuration needs, and nothing that it does not
+// know.
+func TestTopologyFitsConfiguration(t *testing.T) {
+	t.Parallel()
+	configs := map[string]any{
+		"normalizer": config.Normalizer{},
+		"connect":    config.Session{},
+		"disconnect": config.Session{},
+		"fanout":     config.Fanout{},
+	}
+	check := func(command string, environment map[string]topology.Ref) {
+		c, ok := configs[command]
+		if !ok {
+			t.Errorf("no configuration is known for %s: add it to this test", command)
+			return
+		}
+		required, optional := variables(c)
+		for _, name := range required {
+			if _, ok := environment[name]; !ok {
+				t.Errorf("%s: the topology does not set %s", command, name)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(environment)) {
+			if !slices.Contains(required, name) && !slices.Contains(optional, name) {
+				t.Errorf("%s: the topology sets %s, which nothing reads", command, name)
+			}
+		}
+	}
+	system := topology.Default()
+	for _, f := range system.Functions {
+		check(f.Command, f.Environment)
+	}
+	for _, w := range system.Workers {
+		check(w.Command, w.Environment)
+	}
+}
+
+func TestAllFaultsAreReportedTogether(t *testing.T) {
+	t.Setenv("CONNECTIONS_TABLE", "connections")
+	t.Setenv("FANOUT_QUEUE_URL", "")
+	t.Setenv("FANOUT_POSTERS", "many")
+	_, err := config.Read[config.Fanout]()
+	if err == nil {
+		t.Fatal("a broken environment was accepted")
+	}
+	for _, name := range []string{"FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "WEBSOCKET_API_ENDPOINT"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "WEBSOCKET_API_ENDPOINT"} {
+		t.Setenv(name, "x")
+	}
+	t.Setenv("FANOUT_VISIBILITY", "30s")
+	c, err := config.Read[config.Fanout]()
+	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second {
+		t.Errorf("Read() = %+v, %v", c, err)
+	}
+}

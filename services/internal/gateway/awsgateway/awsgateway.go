@@ -1,0 +1,75 @@
+// Package awsgateway posts through the @connections API of Amazon API Gateway.
+package awsgateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway"
+)
+
+// Gateway is a [gateway.Gateway].
+type Gateway struct {
+	client *apigatewaymanagementapi.Client
+}
+
+var _ gateway.Gateway = (*Gateway)(nil)
+
+// New returns the gateway at endpoint: https://{api-id}.execute-api.{region}.amazonaws.com/{stage},
+// without /@connections. As many posts can be in flight as the transport of cfg keeps connections;
+// see config.AWS.
+//
+// The SDK's retries are off. It would retry 429 by itself, three times, while the caller's place
+// in the pool is held, and the caller knows better which connection can wait.
+func New(cfg aws.Config, endpoint string) *Gateway {
+	return &Gateway{client: apigatewaymanagementapi.NewFromConfig(cfg, func(o *apigatewaymanagementapi.Options) {
+		o.BaseEndpoint = &endpoint
+		o.Retryer = aws.NopRetryer{}
+	})}
+}
+
+// Post makes one PostToConnection call.
+func (g *Gateway) Post(ctx context.Context, connectionID string, frame []byte) error {
+	_, err := g.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{
+		ConnectionId: &connectionID, Data: frame,
+	})
+	return classify(err)
+}
+
+// classify gives an error of the SDK its kind. The status code decides, since a 410 has no body
+// and 400 no type in the SDK; the type is asked only where there is no status.
+// https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/API_PostToConnection.html
+func classify(err error) error {
+	const op = "gateway.Post"
+	if err == nil {
+		return nil
+	}
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		return fault.New(op, kindOf(answer.HTTPStatusCode()), err)
+	}
+	if _, ok := errors.AsType[*types.GoneException](err); ok {
+		return fault.New(op, fault.Gone, err)
+	}
+	return fault.New(op, fault.Transient, err)
+}
+
+func kindOf(status int) fault.Kind {
+	switch {
+	case status == http.StatusGone:
+		return fault.Gone
+	case status == http.StatusTooManyRequests:
+		return fault.Throttled
+	case status == http.StatusRequestEntityTooLarge:
+		return fault.TooLarge
+	case status == http.StatusRequestTimeout, status >= 500, status < 400:
+		return fault.Transient // below 400: an answer that could not be read
+	}
+	return fault.Denied
+}

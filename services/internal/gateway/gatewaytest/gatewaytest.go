@@ -1,0 +1,151 @@
+// Package gatewaytest is the conformance suite of the gateway port. Every adapter runs it.
+package gatewaytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway"
+)
+
+// Harness is a gateway under test, without connections.
+type Harness struct {
+	Gateway gateway.Gateway
+	Open    func(id string)
+	Close   func(id string)
+	Frames  func(id string) [][]byte
+	// Fail makes the next post to id fail as the service would in that case.
+	Fail func(id string, kind fault.Kind)
+	// Hang makes posts to id wait for the end of their context, and tells of each that waits.
+	Hang func(id string) (waiting <-chan struct{})
+}
+
+// id has all the characters that API Gateway uses in its ids.
+const id = "Jx-TaE0_GjQFvSw="
+
+// Run puts the gateways that newHarness makes through the suite.
+func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, Harness)
+	}{
+		{"UnknownIsGone", unknown},
+		{"ClosedIsGone", closed},
+		{"EachFailureHasItsKind", kinds},
+		{"FailuresAreNotRetried", once},
+		{"TooLarge", tooLarge},
+		{"TimeoutIsTransient", timeout},
+		{"FrameArrivesAsItIs", verbatim},
+		{"OneFrameToManyConnections", concurrent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, newHarness(t))
+		})
+	}
+}
+
+func unknown(t *testing.T, h Harness) {
+	want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), fault.Gone)
+}
+
+func closed(t *testing.T, h Harness) {
+	h.Open(id)
+	post(t, h, "{}")
+	h.Close(id)
+	want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), fault.Gone)
+	frames(t, h, "{}")
+}
+
+func kinds(t *testing.T, h Harness) {
+	h.Open(id)
+	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
+		h.Fail(id, kind)
+		want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), kind)
+	}
+	frames(t, h)
+	post(t, h, "{}")
+}
+
+func once(t *testing.T, h Harness) {
+	h.Open(id)
+	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient} {
+		h.Fail(id, kind)
+		want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), kind)
+		frames(t, h)
+	}
+}
+
+func tooLarge(t *testing.T, h Harness) {
+	h.Open(id)
+	post(t, h, strings.Repeat("x", gateway.MaxFrame))
+	want(t, h.Gateway.Post(t.Context(), id, bytes.Repeat([]byte("x"), gateway.MaxFrame+1)), fault.TooLarge)
+}
+
+func timeout(t *testing.T, h Harness) {
+	h.Open(id)
+	waiting := h.Hang(id)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-waiting
+		cancel()
+	}()
+	want(t, h.Gateway.Post(ctx, id, []byte("{}")), fault.Transient)
+}
+
+func verbatim(t *testing.T, h Harness) {
+	h.Open(id)
+	body := `{"name":"Zoë <&> \u2028 😀"}` + "\n"
+	post(t, h, body)
+	post(t, h, "{}")
+	frames(t, h, body, "{}")
+}
+
+func concurrent(t *testing.T, h Harness) {
+	frame := []byte(`{"n":1}`)
+	var wg sync.WaitGroup
+	for n := range 20 {
+		id := fmt.Sprintf("c-%02d_=", n)
+		h.Open(id)
+		wg.Go(func() {
+			if err := h.Gateway.Post(t.Context(), id, frame); err != nil {
+				t.Error(err)
+			}
+			if got := h.Frames(id); len(got) != 1 || string(got[0]) != `{"n":1}` {
+				t.Errorf("%s has %q", id, got)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func post(t *testing.T, h Harness, frame string) {
+	t.Helper()
+	if err := h.Gateway.Post(t.Context(), id, []byte(frame)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t *testing.T, err error, kind fault.Kind) {
+	t.Helper()
+	if err == nil || fault.KindOf(err) != kind {
+		t.Errorf("%v, want kind %v", err, kind)
+	}
+}
+
+func frames(t *testing.T, h Harness, want ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range h.Frames(id) {
+		got = append(got, string(f))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("frames %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,188 @@
+// Package dynamoregistry keeps the connection registry in a DynamoDB table with string keys pk
+// and sk and the TTL attribute expires_at. A connection has two kinds of items:
+//
+//	pk conn#<id>                    sk meta   tenant, connected_at, views, closed_at
+//	pk view#<tenant>#*#<bucket>     sk <id>   tenant, connected_at
+//
+// Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. views is the set of the
+// view partitions that hold the connection, so that Close needs to know nothing else; closed_at
+// marks a tombstone. The third part of a view's key is the entity type, or * for all.
+package dynamoregistry
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/registry"
+)
+
+// conflictTries is how often a call is made that meets another transaction on the same items.
+const conflictTries = 6
+
+// conflictPause is the longest pause after the first such meeting; it doubles with each.
+const conflictPause = 20 * time.Millisecond
+
+// Options tunes a Registry. The zero value is what production wants.
+type Options struct {
+	// PageSize limits the connections that one Query returns. Defaults to 0: DynamoDB's own
+	// limit of 1 MB.
+	PageSize int
+	// Parallel is how many buckets a read queries at a time. Defaults to all of them, so that an
+	// audience is known after one round trip; a read costs the same at any setting.
+	Parallel int
+}
+
+// Registry is a [registry.Registry] on a DynamoDB table.
+type Registry struct {
+	client  *dynamodb.Client
+	table   string
+	options Options
+}
+
+var _ registry.Registry = (*Registry)(nil)
+
+// New returns the registry that is stored in table. The client's own retries stay in force.
+func New(client *dynamodb.Client, table string, options Options) *Registry {
+	if options.Parallel < 1 || options.Parallel > registry.Buckets {
+		options.Parallel = registry.Buckets
+	}
+	return &Registry{client: client, table: table, options: options}
+}
+
+// Open writes both items of c in one transaction, on condition that there is no meta item yet.
+func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
+	const op = "registry.Open"
+	if err := registry.Check(op, c); err != nil {
+		return err
+	}
+	expires := seconds(c.ConnectedAt.Add(registry.Lifetime))
+	connected := millis(c.ConnectedAt)
+	view := viewKey(c.Tenant, registry.Bucket(c.ID))
+	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{
+			TableName: &r.table,
+			Item: map[string]types.AttributeValue{
+				"pk": text(metaKey(c.ID)), "sk": text("meta"), "tenant": text(c.Tenant),
+				"connected_at": connected, "expires_at": expires,
+				"views": &types.AttributeValueMemberSS{Value: []string{view}},
+			},
+			ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}},
+		{Put: &types.Put{
+			TableName: &r.table,
+			Item: map[string]types.AttributeValue{
+				"pk": text(view), "sk": text(c.ID), "tenant": text(c.Tenant),
+				"connected_at": connected, "expires_at": expires,
+			},
+		}},
+	}}
+	err := retryConflicts(ctx, func() error {
+		_, err := r.client.TransactWriteItems(ctx, input)
+		return err
+	})
+	if was, ok := existing(err); ok {
+		return opened(op, c, was)
+	}
+	return classify(op, err)
+}
+
+// opened judges an Open that found the meta item was.
+func opened(op string, c registry.Connection, was map[string]types.AttributeValue) error {
+	if _, closed := was["closed_at"]; closed {
+		return fault.Newf(op, fault.Gone, "closed before")
+	}
+	if tenant, ok := was["tenant"].(*types.AttributeValueMemberS); !ok || tenant.Value != c.Tenant {
+		return fault.Newf(op, fault.Invalid, "open as another tenant's")
+	}
+	return nil
+}
+
+// existing returns the meta item that made the transaction fail, if that is why it failed.
+func existing(err error) (map[string]types.AttributeValue, bool) {
+	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
+	if !ok || len(cancelled.CancellationReasons) == 0 {
+		return nil, false
+	}
+	first := cancelled.CancellationReasons[0]
+	return first.Item, aws.ToString(first.Code) == "ConditionalCheckFailed"
+}
+
+// Close writes the tombstone first: from then on nothing can add a view item, and those that the
+// meta item names are all there are to delete.
+func (r *Registry) Close(ctx context.Context, id string) error {
+	const op = "registry.Close"
+	now := time.Now()
+	var old *dynamodb.UpdateItemOutput
+	err := retryConflicts(ctx, func() (err error) {
+		old, err = r.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName:        &r.table,
+			Key:              map[string]types.AttributeValue{"pk": text(metaKey(id)), "sk": text("meta")},
+			UpdateExpression: aws.String("SET closed_at = if_not_exists(closed_at, :now), expires_at = :expires"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":now": millis(now), ":expires": seconds(now.Add(registry.Lifetime)),
+			},
+			ReturnValues: types.ReturnValueAllOld,
+		})
+		return err
+	})
+	if err != nil {
+		return classify(op, err)
+	}
+	views, _ := old.Attributes["views"].(*types.AttributeValueMemberSS)
+	if views == nil {
+		return nil
+	}
+	for _, view := range views.Value {
+		err := retryConflicts(ctx, func() error {
+			_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+				TableName: &r.table,
+				Key:       map[string]types.AttributeValue{"pk": text(view), "sk": text(id)},
+			})
+			return err
+		})
+		if err != nil {
+			return classify(op, err)
+		}
+	}
+	return nil
+}
+
+// retryConflicts calls f again, a little later, while another transaction holds its items.
+func retryConflicts(ctx context.Context, f func() error) error {
+	for try := 0; ; try++ {
+		err := f()
+		if err == nil || !conflict(err) || try == conflictTries-1 {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(conflictPause << try)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func metaKey(id string) string { return "conn#" + id }
+
+func viewKey(tenant string, bucket int) string {
+	return "view#" + tenant + "#*#" + strconv.Itoa(bucket)
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func millis(t time.Time) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.UnixMilli(), 10)}
+}
+
+func seconds(t time.Time) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.Unix(), 10)}
+}

@@ -1,0 +1,293 @@
+package dynamoregistry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/iops-dashboard/live/services/internal/awstest"
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/registry"
+	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
+	"github.com/iops-dashboard/live/services/internal/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { awstest.Main(m) }
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for name, parallel := range map[string]int{"OneBucketAtATime": 1, "AllBuckets": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+				var failing atomic.Int64
+				failing.Store(-1)
+				client := intercepted(t, failPage(&failing))
+				return registrytest.Harness{
+					Registry: dynamoregistry.New(client, table(t, client), dynamoregistry.Options{
+						PageSize: registrytest.PageSize, Parallel: parallel,
+					}),
+					FailPage: func(n int) { failing.Store(int64(n)) },
+				}
+			})
+		})
+	}
+}
+
+func TestErrorsHaveKinds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want fault.Kind
+	}{
+		"throttled":            {&types.ProvisionedThroughputExceededException{}, fault.Throttled},
+		"outage":               {&types.InternalServerError{}, fault.Transient},
+		"no answer":            {errors.New("connection reset"), fault.Transient},
+		"no such table":        {&types.ResourceNotFoundException{}, fault.Denied},
+		"conflict":             {&types.TransactionConflictException{}, fault.Transient},
+		"throttled in a batch": {cancelled("None", "ThrottlingError"), fault.Throttled},
+		"conflict in a batch":  {cancelled("TransactionConflict", "None"), fault.Transient},
+		"our own mistake":      {cancelled("ValidationError", "None"), fault.Internal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := intercepted(t, func(context.Context, any) error { return tc.err })
+			r := dynamoregistry.New(client, "any", dynamoregistry.Options{})
+			if err := r.Open(t.Context(), registrytest.Connection("acme", 1)); fault.KindOf(err) != tc.want || !errors.Is(err, tc.err) {
+				t.Errorf("Open: %v, want kind %v", err, tc.want)
+			}
+			if err := r.Close(t.Context(), "c="); fault.KindOf(err) != tc.want {
+				t.Errorf("Close: %v, want kind %v", err, tc.want)
+			}
+			for _, err := range r.Watchers(t.Context(), "acme") {
+				if fault.KindOf(err) != tc.want {
+					t.Errorf("Watchers: %v, want kind %v", err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestConflictsAreRetriedAFewTimes(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	client := intercepted(t, func(context.Context, any) error {
+		calls.Add(1)
+		return &types.TransactionConflictException{}
+	})
+	err := dynamoregistry.New(client, "any", dynamoregistry.Options{}).Close(t.Context(), "c=")
+	if fault.KindOf(err) != fault.Transient || calls.Load() != 6 {
+		t.Errorf("%v after %d calls", err, calls.Load())
+	}
+}
+
+// A Close that dies between its two steps is finished by the next one.
+func TestCloseFinishesAHalfClose(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	client := intercepted(t, func(_ context.Context, input any) error {
+		if _, ok := input.(*dynamodb.DeleteItemInput); ok && broken.Load() {
+			return errors.New("planted")
+		}
+		return nil
+	})
+	r := dynamoregistry.New(client, table(t, client), dynamoregistry.Options{})
+	c := registrytest.Connection("acme", 1)
+	if err := r.Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	if err := r.Close(t.Context(), c.ID); fault.KindOf(err) != fault.Transient || err == nil {
+		t.Fatalf("Close: %v, want kind transient", err)
+	}
+	broken.Store(false)
+	if err := r.Open(t.Context(), c); fault.KindOf(err) != fault.Gone {
+		t.Errorf("Open of a half closed connection: %v, want kind gone", err)
+	}
+	if err := r.Close(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	for page, err := range r.Watchers(t.Context(), "acme") {
+		t.Errorf("watchers remain: %v, %v", page, err)
+	}
+}
+
+func TestStoredForm(t *testing.T) {
+	t.Parallel()
+	client := awstest.DynamoDB(t)
+	name := table(t, client)
+	r := dynamoregistry.New(client, name, dynamoregistry.Options{})
+	at := time.UnixMilli(1_795_000_000_123)
+	c := registry.Connection{ID: "L0SM9cOFvHcCIhw=", Tenant: "acme", ConnectedAt: at}
+	if err := r.Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	view := "view#acme#*#" + strconv.Itoa(registry.Bucket(c.ID))
+	for _, key := range [][2]string{{"conn#L0SM9cOFvHcCIhw=", "meta"}, {view, "L0SM9cOFvHcCIhw="}} {
+		item := get(t, client, name, key[0], key[1])
+		if got := number(item, "expires_at"); got != at.Add(130*time.Minute).Unix() {
+			t.Errorf("%s: expires_at = %d", key, got)
+		}
+		if got := number(item, "connected_at"); got != at.UnixMilli() {
+			t.Errorf("%s: connected_at = %d", key, got)
+		}
+		if got := item["tenant"].(*types.AttributeValueMemberS).Value; got != "acme" {
+			t.Errorf("%s: tenant = %s", key, got)
+		}
+	}
+
+	before := time.Now()
+	if err := r.Close(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	tombstone := get(t, client, name, "conn#L0SM9cOFvHcCIhw=", "meta")
+	if got := number(tombstone, "expires_at"); got < before.Add(130*time.Minute).Unix() {
+		t.Errorf("a tombstone expires at %d", got)
+	}
+	if got := number(tombstone, "closed_at"); got < before.UnixMilli() {
+		t.Errorf("closed_at = %d", got)
+	}
+	if item := get(t, client, name, view, c.ID); item != nil {
+		t.Errorf("the view item is still there: %v", item)
+	}
+}
+
+func TestReadsAreConsistentQueries(t *testing.T) {
+	t.Parallel()
+	var queries atomic.Int64
+	client := intercepted(t, func(_ context.Context, input any) error {
+		q, ok := input.(*dynamodb.QueryInput)
+		if !ok || !aws.ToBool(q.ConsistentRead) {
+			t.Errorf("a read by %T", input)
+		}
+		queries.Add(1)
+		return errors.New("enough")
+	})
+	r := dynamoregistry.New(client, "any", dynamoregistry.Options{Parallel: 1})
+	for range r.Watchers(t.Context(), "acme") {
+	}
+	if queries.Load() != 1 {
+		t.Errorf("%d queries, want the read to end at its first error", queries.Load())
+	}
+}
+
+func BenchmarkWatchers(b *testing.B) {
+	client := awstest.DynamoDB(b)
+	for _, connections := range []int{0, 1000} {
+		name := table(b, client)
+		for n := range connections {
+			if err := dynamoregistry.New(client, name, dynamoregistry.Options{}).Open(b.Context(), registrytest.Connection("acme", n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, parallel := range []int{1, 4, 16} {
+			b.Run(fmt.Sprintf("connections=%d/parallel=%d", connections, parallel), func(b *testing.B) {
+				r := dynamoregistry.New(client, name, dynamoregistry.Options{Parallel: parallel})
+				for b.Loop() {
+					got := 0
+					for page, err := range r.Watchers(b.Context(), "acme") {
+						if err != nil {
+							b.Fatal(err)
+						}
+						got += len(page)
+					}
+					if got != connections {
+						b.Fatalf("%d of %d", got, connections)
+					}
+				}
+			})
+		}
+	}
+}
+
+// table creates a connections table.
+func table(t testing.TB, client *dynamodb.Client) string {
+	t.Helper()
+	name := awstest.Name("connections")
+	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName:   &name,
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// intercepted returns a client whose calls first ask before, and fail with its error.
+func intercepted(t *testing.T, before func(ctx context.Context, input any) error) *dynamodb.Client {
+	t.Helper()
+	options := awstest.DynamoDB(t).Options()
+	options.APIOptions = append(options.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("intercept",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (out middleware.InitializeOutput, md middleware.Metadata, err error) {
+				if err := before(ctx, in.Parameters); err != nil {
+					return out, md, err
+				}
+				return next.HandleInitialize(ctx, in)
+			}), middleware.After)
+	})
+	return dynamodb.New(options)
+}
+
+// failPage fails the n-th page of a bucket, as far as a client can tell one: page 0 has no start
+// key, page 1 is any that has one.
+func failPage(n *atomic.Int64) func(context.Context, any) error {
+	return func(_ context.Context, input any) error {
+		q, ok := input.(*dynamodb.QueryInput)
+		if !ok || n.Load() < 0 || (n.Load() > 0) != (q.ExclusiveStartKey != nil) {
+			return nil
+		}
+		return &types.InternalServerError{}
+	}
+}
+
+func cancelled(codes ...string) error {
+	e := &types.TransactionCanceledException{Message: aws.String(strings.Join(codes, ","))}
+	for _, code := range codes {
+		e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: aws.String(code)})
+	}
+	return e
+}
+
+func get(t *testing.T, client *dynamodb.Client, table, pk, sk string) map[string]types.AttributeValue {
+	t.Helper()
+	out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: &table, ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{
+			"pk": &types.AttributeValueMemberS{Value: pk},
+			"sk": &types.AttributeValueMemberS{Value: sk},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Item
+}
+
+func number(item map[string]types.AttributeValue, name string) int64 {
+	n, ok := item[name].(*types.AttributeValueMemberN)
+	if !ok {
+		return -1
+	}
+	v, _ := strconv.ParseInt(n.Value, 10, 64)
+	return v
+}

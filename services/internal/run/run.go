@@ -1,0 +1,42 @@
+// Package run gives every main the same life: a context that ends on SIGTERM or SIGINT, a
+// structured log on stdout, and an exit code.
+package run
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// ErrStop is the cause of a context that ended because the process was asked to stop. Work
+// that ends with it was interrupted, it did not fail.
+var ErrStop = errors.New("service stopped")
+
+// Main runs f until it returns and exits with 0, or with 1 when f fails for any reason but
+// [ErrStop]. The context of f ends with cause ErrStop at the first SIGTERM or SIGINT; a second
+// signal ends the process at once. The logger writes JSON lines to stdout.
+func Main(service string, f func(ctx context.Context, log *slog.Logger) error) {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", service)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals)
+			log.InfoContext(ctx, "stopping", "signal", s.String())
+			cancel(ErrStop)
+		case <-ctx.Done():
+		}
+	}()
+
+	if err := f(ctx, log); err != nil && !errors.Is(err, ErrStop) {
+		log.ErrorContext(ctx, "failed", "error", err.Error())
+		os.Exit(1)
+	}
+}
