@@ -1,0 +1,145 @@
+package fanout
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/queue"
+)
+
+// In any order and with any repetition: each tenant has each of its entities once, at its highest
+// version, with the receipts of all messages that it had.
+func TestConflateKeepsTheNewest(t *testing.T) {
+	t.Parallel()
+	type key struct{ tenant, kind, id string }
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 60).Draw(t, "events")
+		var events []event
+		newest := map[key]contracts.Version{}
+		receipts := map[key][]string{}
+		for i := range n {
+			k := key{
+				rapid.SampledFrom([]string{"acme", "acme-2"}).Draw(t, "tenant"),
+				rapid.SampledFrom([]string{"student", "tutor"}).Draw(t, "type"),
+				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id"),
+			}
+			e := newEvent(k.tenant, k.id, rapid.Int64Range(1, 4).Draw(t, "revision"))
+			e.Data.EntityType = contracts.EntityType(k.kind)
+			e.Data.Version.Epoch = rapid.Int64Range(1, 2).Draw(t, "epoch")
+			e.Data.Current = json.RawMessage(fmt.Sprintf(`{"health_score":%d}`, e.Data.Version.Epoch*10+e.Data.Version.Revision))
+			m := queue.Message{Receipt: fmt.Sprint(i)}
+			events = append(events, event{m, e})
+			if e.Data.Version.Compare(newest[k]) > 0 {
+				newest[k] = e.Data.Version
+			}
+			receipts[k] = append(receipts[k], m.Receipt)
+		}
+		got := 0
+		for _, a := range conflate(events) {
+			for _, u := range a.updates {
+				got++
+				k := key{a.tenant, string(u.EntityType), u.EntityID}
+				if u.Version != newest[k] {
+					t.Fatalf("%v at %v, want %v", k, u.Version, newest[k])
+				}
+				if want := fmt.Sprintf(`{"health_score":%d}`, u.Version.Epoch*10+u.Version.Revision); string(u.Current) != want {
+					t.Fatalf("%v has the state of another version: %s", k, u.Current)
+				}
+				var have []string
+				for _, m := range u.messages {
+					have = append(have, m.Receipt)
+				}
+				if !slices.Equal(have, receipts[k]) {
+					t.Fatalf("%v has receipts %v, want %v", k, have, receipts[k])
+				}
+			}
+		}
+		if got != len(newest) {
+			t.Fatalf("%d updates of %d entities", got, len(newest))
+		}
+	})
+}
+
+func TestDecodeRejects(t *testing.T) {
+	t.Parallel()
+	good := encode(t, newEvent("default", "stu_1", 1))
+	for name, body := range map[string]string{
+		"not JSON":     "canary",
+		"nothing":      "",
+		"no tenant":    strings.Replace(good, `"tenant":"default",`, "", 1),
+		"bad tenant":   strings.Replace(good, `"tenant":"default"`, `"tenant":"a#canary"`, 1),
+		"other type":   strings.Replace(good, `"type":"METRIC_UPDATE"`, `"type":"canary"`, 1),
+		"later major":  strings.Replace(good, "metric-update/v1.json", "metric-update/v2.json", 1),
+		"no version":   strings.Replace(good, `"revision":1`, `"revision":"1"`, 1),
+		"too large":    strings.Replace(good, `"subject":"`, `"later":"`+strings.Repeat("x", contracts.MaxEventBytes)+`","subject":"`, 1),
+		"SNS envelope": `{"Type":"Notification","Message":"{}"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if body == good {
+				t.Fatal("the case changes nothing")
+			}
+			events, rejects := decode(messages(good, body, good))
+			if len(events) != 2 || len(rejects) != 1 || rejects[0].message.Body != body || rejects[0].reason == "" {
+				t.Errorf("%d events, rejects %v", len(events), rejects)
+			}
+		})
+	}
+}
+
+func TestDecodeToleratesALaterProducer(t *testing.T) {
+	t.Parallel()
+	body := encode(t, newEvent("default", "stu_1", 1))
+	body = strings.Replace(body, `"tenant":`, `"later":{"a":1},"tenant":`, 1)
+	body = strings.Replace(body, `"entity_id":`, `"later":true,"entity_id":`, 1)
+	if _, rejects := decode(messages(body)); len(rejects) != 0 {
+		t.Error(rejects)
+	}
+}
+
+func newEvent(tenant, id string, revision int64) contracts.MetricUpdateV1 {
+	return contracts.MetricUpdateV1{
+		SpecVersion:     contracts.MetricUpdateV1SpecVersion,
+		ID:              "8f6f5f2c1d0e4b3a9c7d6e5f4a3b2c1d",
+		Type:            contracts.MetricUpdateV1Type,
+		Source:          "iops-dashboard/normalizer",
+		Subject:         "student/stu_4532",
+		Time:            "2026-11-22T10:00:00.200Z",
+		DataContentType: contracts.MetricUpdateV1DataContentType,
+		DataSchema:      contracts.MetricUpdateV1DataSchema,
+		Tenant:          tenant,
+		TraceParent:     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Data: contracts.MetricUpdateDataV1{
+			EntityType: contracts.EntityTypeStudent, EntityID: id,
+			Operation: contracts.MetricUpdateOperationUpsert,
+			Version:   contracts.Version{Epoch: 1_795_000_000_000, Revision: revision},
+			Sequence:  "100000000003498069978",
+			WrittenAt: "2026-11-22T10:00:00.123Z",
+			Current:   json.RawMessage(`{"sessions_7d":4,"sessions_14d":9,"sessions_30d":17,"avg_rating":4.5,"health_score":71.5,"segment":"healthy","churn_risk_14d":0.12,"last_updated":"2026-11-22T10:00:00.123Z"}`),
+			Changed:   []string{},
+		},
+	}
+}
+
+func encode(t testing.TB, e contracts.MetricUpdateV1) string {
+	t.Helper()
+	body, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func messages(bodies ...string) []queue.Message {
+	var all []queue.Message
+	for i, body := range bodies {
+		all = append(all, queue.Message{ID: fmt.Sprint(i), Receipt: fmt.Sprint(i), Body: body, ReceiveCount: 1})
+	}
+	return all
+}

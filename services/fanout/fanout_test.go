@@ -1,0 +1,756 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/queue"
+	"github.com/iops-dashboard/live/services/internal/registry"
+)
+
+func failure(kind fault.Kind) error { return fault.Newf("planted", kind, "planted") }
+
+func TestGoneConnectionIsRemoved(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.connect("default", "b", grown)
+		r.gateway.Close("a")
+		r.send("stu_1", 1)
+		r.start()
+		r.wantFrames("b", "stu_1@1")
+		r.wantQueue(0, 0)
+		r.wantWatchers("default", 1)
+		if got := r.gateway.Posts("a"); got != 1 {
+			t.Errorf("posted %d times to a gone connection", got)
+		}
+	})
+}
+
+// A row that cannot be removed does not keep the message; the next update tries again.
+func TestGoneConnectionThatCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		var broken atomic.Bool
+		broken.Store(true)
+		r.registry.OnClose = func(context.Context, string) error {
+			if broken.Load() {
+				return failure(fault.Transient)
+			}
+			return nil
+		}
+		r.connect("default", "a", grown)
+		r.gateway.Close("a")
+		r.send("stu_1", 1)
+		r.start()
+		r.wantQueue(0, 0)
+		r.wantWatchers("default", 1)
+		broken.Store(false)
+		r.send("stu_1", 2)
+		synctest.Wait()
+		r.wantWatchers("default", 0)
+	})
+}
+
+func TestNewbornGetsItsFrameOnceItIsThere(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "new", 0)
+		r.connect("default", "old", grown)
+		r.gateway.Close("new")
+		r.send("stu_1", 1)
+		r.start()
+		r.wantFrames("old", "stu_1@1") // it did not wait
+		r.wantQueue(1, 0)
+		time.Sleep(5 * time.Second)
+		if got := r.gateway.Posts("new"); got < 15 || got > 45 {
+			t.Errorf("asked %d times in 5 s", got)
+		}
+		r.gateway.Open("new")
+		time.Sleep(time.Second)
+		r.wantFrames("new", "stu_1@1")
+		r.wantQueue(0, 0)
+		r.wantWatchers("default", 2)
+	})
+}
+
+func TestNewbornThatNeverComesIsRemovedWhenItIsGrown(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "new", 0)
+		r.gateway.Close("new")
+		r.send("stu_1", 1)
+		r.start()
+		time.Sleep(9_900 * time.Millisecond)
+		r.wantWatchers("default", 1)
+		r.wantQueue(1, 0)
+		time.Sleep(time.Second)
+		r.wantWatchers("default", 0)
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestFailuresThatPass(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient, fault.Internal} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			bubble(t, nil, func(r *rig) {
+				r.connect("default", "a", grown)
+				r.gateway.Script("a", failure(kind), failure(kind))
+				r.send("stu_1", 1)
+				r.start()
+				time.Sleep(2 * time.Second)
+				r.wantFrames("a", "stu_1@1")
+				r.wantQueue(0, 0)
+			})
+		})
+	}
+}
+
+// What failed is not handed back at once: it comes again after its visibility timeout, five times,
+// and then it is a dead letter.
+func TestFailuresThatStay(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient, fault.Internal} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			bubble(t, nil, func(r *rig) {
+				r.connect("default", "a", grown)
+				r.connect("default", "b", grown)
+				for range 3 * 5 {
+					r.gateway.Script("a", failure(kind))
+				}
+				r.send("stu_1", 1)
+				r.start()
+				for delivery := 1; delivery <= 5; delivery++ {
+					time.Sleep(29 * time.Second)
+					if got := r.gateway.Posts("a"); got != 3*delivery {
+						t.Errorf("%d posts in %d deliveries", got, delivery)
+					}
+					r.wantQueue(1, 0)
+					time.Sleep(time.Second)
+				}
+				time.Sleep(30 * time.Second)
+				r.wantQueue(0, 1)
+				r.wantFrames("a", "")
+				r.wantWatchers("default", 2)
+				r.wantFrames("b", strings.Repeat("stu_1@1 | ", 4)+"stu_1@1")
+			})
+		})
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.connect("default", "b", grown)
+		release := r.gateway.Hold("a")
+		r.send("stu_1", 1)
+		r.start()
+		r.wantFrames("b", "stu_1@1")
+		time.Sleep(7 * time.Second)
+		if got := r.gateway.Posts("a"); got != 3 {
+			t.Errorf("%d tries", got)
+		}
+		if reports := r.windows(); len(reports) != 1 || reports[0].Failed != 1 || reports[0].Posts["spent"] != 1 {
+			t.Errorf("reports %+v", reports)
+		}
+		release()
+		time.Sleep(30 * time.Second)
+		r.wantFrames("a", "stu_1@1")
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestRefusalIsAnAlarmAndNoRetry(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		for i := range 5 {
+			id := fmt.Sprint("c", i)
+			r.connect("default", id, grown)
+			r.gateway.Script(id, failure(fault.Denied))
+		}
+		r.send("stu_1", 1)
+		r.start()
+		time.Sleep(10 * time.Second)
+		for i := range 5 {
+			if got := r.gateway.Posts(fmt.Sprint("c", i)); got != 1 {
+				t.Errorf("%d posts", got)
+			}
+		}
+		if got := r.log.with("post refused: check permission and WEBSOCKET_API_ENDPOINT"); len(got) != 1 {
+			t.Errorf("%d alarms, want one a window", len(got))
+		}
+		r.wantQueue(1, 0)
+		r.wantWatchers("default", 5)
+	})
+}
+
+func TestTooLargeIsSplit(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		for i := range 3 {
+			r.send(fmt.Sprint("stu_", i), 1)
+		}
+		// The three, then the first half, of one; then the rest.
+		r.gateway.Script("a", failure(fault.TooLarge), nil, failure(fault.TooLarge))
+		r.start()
+		frames := strings.Split(r.frames("a"), " | ")
+		slices.Sort(frames) // the queue has no order
+		if got := strings.Join(frames, " "); got != "stu_0@1 stu_1@1 stu_2@1" {
+			t.Errorf("frames %v", frames)
+		}
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestAnUpdateThatNeverFitsFailsAlone(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.send("stu_1", 1)
+		r.send("stu_2", 1)
+		r.gateway.Script("a", failure(fault.TooLarge), failure(fault.TooLarge))
+		r.start()
+		if got := r.gateway.Frames("a"); len(got) != 1 {
+			t.Errorf("frames %s", r.frames("a"))
+		}
+		r.wantQueue(1, 0)
+		if got := r.log.with("update does not fit"); len(got) != 1 {
+			t.Errorf("%d log lines", len(got))
+		}
+	})
+}
+
+func TestHalfFailedDelete(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		failures  int
+		undeleted int
+		want      string
+	}{
+		"that passes": {2, 0, "stu_1@1"},
+		"that stays":  {3, 1, "stu_1@1 | stu_1@1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, nil, func(r *rig) {
+				r.connect("default", "a", grown)
+				id := r.send("stu_1", 1)
+				var calls atomic.Int64
+				r.queue.OnDelete = func(m queue.Message) error {
+					if m.ID == id && calls.Add(1) <= int64(tc.failures) {
+						return failure(fault.Transient)
+					}
+					return nil
+				}
+				r.start()
+				time.Sleep(5 * time.Second)
+				r.wantQueue(tc.undeleted, 0)
+				if got := r.windows()[0].Undeleted; got != tc.undeleted {
+					t.Errorf("%d undeleted", got)
+				}
+				time.Sleep(30 * time.Second)
+				r.wantFrames("a", tc.want)
+				r.wantQueue(0, 0)
+			})
+		})
+	}
+}
+
+func TestDuplicatesAndOldVersionsAreConflated(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		for _, revision := range []int64{3, 1, 2, 3, 1} {
+			r.send("stu_1", revision)
+		}
+		r.start()
+		r.wantFrames("a", "stu_1@3")
+		r.wantQueue(0, 0)
+		if got := r.windows()[0]; got.Messages != 5 || got.Updates != 1 || got.Frames != 1 || got.Connections != 1 {
+			t.Errorf("report %+v", got)
+		}
+	})
+}
+
+func TestMalformedMessageAmongGoodOnes(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		attributes := map[string]queue.Attribute{"tenant": queue.Text("default")}
+		r.send("stu_1", 1)
+		r.queue.Send(`{"canary":`, attributes)
+		r.send("stu_1", 2)
+		r.start()
+		r.wantFrames("a", "stu_1@2")
+		r.wantQueue(0, 1)
+		dead := r.queue.Dead()[0]
+		if dead.Body != `{"canary":` || dead.Attributes["tenant"] != attributes["tenant"] || dead.Attributes[queue.ReasonAttribute].Value == "" {
+			t.Errorf("dead letter %+v", dead)
+		}
+	})
+}
+
+func TestDeadLetterQueueThatIsDown(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		var broken atomic.Bool
+		broken.Store(true)
+		r.queue.OnDeadLetter = func(queue.Message) error {
+			if broken.Load() {
+				return failure(fault.Transient)
+			}
+			return nil
+		}
+		r.send("stu_1", 1)
+		r.queue.Send("not JSON", nil)
+		r.start()
+		r.wantFrames("a", "stu_1@1")
+		r.wantQueue(1, 0)
+		broken.Store(false)
+		time.Sleep(31 * time.Second)
+		r.wantQueue(0, 1)
+	})
+}
+
+func TestRegistryPageThatFails(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		var reads atomic.Int64
+		r.registry.PageSize = 2
+		r.registry.OnPage = func(_ context.Context, tenant string, n int) error {
+			if tenant == "default" && n == 1 && reads.Add(1) == 1 {
+				return failure(fault.Throttled)
+			}
+			return nil
+		}
+		for i := range 5 {
+			r.connect("default", fmt.Sprint("c", i), grown)
+		}
+		r.connect("acme", "other", grown)
+		r.send("stu_1", 1)
+		r.queue.Send(encode(t, newEvent("acme", "stu_1", 1)), nil)
+		r.start()
+		r.wantQueue(1, 0) // the other tenant's is done
+		r.wantFrames("other", "stu_1@1")
+		time.Sleep(31 * time.Second)
+		r.wantQueue(0, 0)
+		for i := range 5 {
+			if got := r.frames(fmt.Sprint("c", i)); !strings.HasSuffix(got, "stu_1@1") {
+				t.Errorf("c%d got %q", i, got)
+			}
+		}
+	})
+}
+
+func TestSoftStopFinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		release := r.gateway.Hold("a")
+		r.send("stu_1", 1)
+		r.start()
+		r.stop()
+		synctest.Wait()
+		r.send("stu_2", 1) // it is not received any more
+		time.Sleep(time.Second)
+		release()
+		<-r.stopped
+		r.wantFrames("a", "stu_1@1")
+		r.wantQueue(1, 0)
+		if got := r.queue.Waiting()[0].ReceiveCount; got != 0 {
+			t.Errorf("received %d times after the stop", got)
+		}
+	})
+}
+
+func TestHardStopHandsBackWhatIsNotFinished(t *testing.T) {
+	t.Parallel()
+	// Posts take longer than the grace.
+	patient := func(c *Config) { c.PostTimeout, c.Tries = 15*time.Second, 1 }
+	bubble(t, patient, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.connect("acme", "b", grown)
+		release := r.gateway.Hold("a")
+		r.send("stu_1", 1)
+		r.queue.Send(encode(t, newEvent("acme", "stu_9", 1)), nil)
+		r.start()
+		stopAt := time.Now()
+		r.end()
+		if took := time.Since(stopAt); took != 10*time.Second {
+			t.Errorf("stopped after %v", took)
+		}
+		r.wantFrames("a", "")
+		r.wantFrames("b", "stu_9@1")
+		r.wantQueue(1, 0) // b's is deleted
+		if got := r.windows()[0]; got.Returned != 1 || got.Failed != 0 {
+			t.Errorf("report %+v", got)
+		}
+
+		release()
+		r.start() // it is visible at once
+		r.wantFrames("a", "stu_1@1")
+		r.wantQueue(0, 0)
+	})
+}
+
+// A killed worker leaves the message to its visibility timeout; the next worker posts it.
+func TestKilledInMidBatch(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.send("stu_1", 1)
+		if _, err := r.queue.Receive(context.Background(), queue.MaxBatch, 0); err != nil { // and then no more
+			t.Fatal(err)
+		}
+		r.start()
+		r.wantFrames("a", "")
+		time.Sleep(31 * time.Second)
+		r.wantFrames("a", "stu_1@1")
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestRunTwice(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		for revision := range int64(3) {
+			r.start()
+			r.send("stu_1", revision+1)
+			synctest.Wait()
+			r.end()
+		}
+		r.wantFrames("a", "stu_1@1 | stu_1@2 | stu_1@3")
+	})
+}
+
+func TestStopBeforeStart(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.send("stu_1", 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := r.worker.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		r.wantQueue(1, 0)
+	})
+}
+
+func TestSlowConnectionDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "slow", grown)
+		r.connect("default", "fast", grown)
+		release := r.gateway.Hold("slow")
+		defer release()
+		r.start()
+		var want []string
+		for revision := range int64(20) {
+			r.send("stu_1", revision+1)
+			want = append(want, fmt.Sprintf("stu_1@%d", revision+1))
+			synctest.Wait() // no time passes
+			r.wantFrames("fast", strings.Join(want, " | "))
+		}
+	})
+}
+
+func TestReceivesOnlyWhatThereIsRoomFor(t *testing.T) {
+	t.Parallel()
+	small := func(c *Config) { c.Window, c.Windows = 10, 2 }
+	bubble(t, small, func(r *rig) {
+		r.connect("default", "a", grown)
+		release := r.gateway.Hold("a")
+		for i := range 35 {
+			r.send(fmt.Sprint("stu_", i), 1)
+		}
+		r.start()
+		received := 0
+		for _, m := range r.queue.Waiting() {
+			received += m.ReceiveCount
+		}
+		if received != 20 {
+			t.Errorf("%d received with room for 20", received)
+		}
+		release()
+		time.Sleep(10 * time.Second)
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestAWindowTakesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		for i := range 130 {
+			r.send(fmt.Sprint("stu_", i), 1)
+		}
+		r.start()
+		var got []int
+		for _, report := range r.windows() {
+			got = append(got, report.Messages)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []int{30, 100}) {
+			t.Errorf("windows of %v", got)
+		}
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestPostersAreBounded(t *testing.T) {
+	t.Parallel()
+	few := func(c *Config) { c.Posters = 3 }
+	bubble(t, few, func(r *rig) {
+		var releases []func()
+		for i := range 10 {
+			id := fmt.Sprint("c", i)
+			r.connect("default", id, grown)
+			releases = append(releases, r.gateway.Hold(id))
+		}
+		r.send("stu_1", 1)
+		r.start()
+		posts := 0
+		for i := range 10 {
+			posts += r.gateway.Posts(fmt.Sprint("c", i))
+		}
+		if posts != 3 {
+			t.Errorf("%d posts in flight, want 3", posts)
+		}
+		for _, release := range releases {
+			release()
+		}
+		time.Sleep(time.Second)
+		r.wantQueue(0, 0)
+	})
+}
+
+// Newborns wait without a poster, so that they do not keep others waiting; with no room to park
+// they still come to their end.
+func TestWaitingTakesNoPoster(t *testing.T) {
+	t.Parallel()
+	for name, parked := range map[string]int{"room to park": 10, "no room to park": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			few := func(c *Config) { c.Posters, c.Parked = 2, parked }
+			bubble(t, few, func(r *rig) {
+				for i := range 6 {
+					id := fmt.Sprint("new", i)
+					r.connect("default", id, 0)
+					r.gateway.Close(id)
+				}
+				r.connect("acme", "grown", grown)
+				r.send("stu_1", 1)
+				r.start()
+				r.queue.Send(encode(t, newEvent("acme", "stu_1", 1)), nil)
+				synctest.Wait()
+				if parked > 6 {
+					r.wantFrames("grown", "stu_1@1")
+				}
+				time.Sleep(19 * time.Second)
+				r.wantFrames("grown", "stu_1@1")
+				time.Sleep(40 * time.Second)
+				r.wantWatchers("default", 0)
+				r.wantQueue(0, 0)
+			})
+		})
+	}
+}
+
+// A window ends well before its messages become visible to others, whatever happens.
+func TestWindowEndsBeforeTheVisibilityTimeout(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", -time.Hour) // a clock is wrong: it stays a newborn
+		r.gateway.Close("a")
+		r.send("stu_1", 1)
+		r.start()
+		time.Sleep(20*time.Second + time.Millisecond)
+		reports := r.windows()
+		if len(reports) != 1 || reports[0].Failed != 1 || reports[0].Duration > 20*time.Second {
+			t.Errorf("reports %+v", reports)
+		}
+		r.wantQueue(1, 0)
+	})
+}
+
+func TestReceiveOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		var down atomic.Bool
+		var calls atomic.Int64
+		down.Store(true)
+		r.queue.OnReceive = func(context.Context) error {
+			if down.Load() {
+				calls.Add(1)
+				return failure(fault.Transient)
+			}
+			return nil
+		}
+		r.connect("default", "a", grown)
+		r.send("stu_1", 1)
+		r.start()
+		time.Sleep(time.Minute)
+		if got := len(r.log.with("cannot receive")); got != 1 {
+			t.Errorf("logged %d times", got)
+		}
+		if got := calls.Load(); got < 10 || got > 40 {
+			t.Errorf("%d calls in a minute", got)
+		}
+		down.Store(false)
+		time.Sleep(30 * time.Second)
+		if got := len(r.log.with("receiving again")); got != 1 {
+			t.Errorf("recovery logged %d times", got)
+		}
+		r.wantFrames("a", "stu_1@1")
+	})
+}
+
+func TestTenantsNeverCross(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.worker.Registry = lying{r.registry}
+		r.connect("acme", "a", grown)
+		r.connect("umbrella", "b", grown)
+		r.queue.Send(encode(t, newEvent("acme", "stu_1", 1)), nil)
+		r.queue.Send(encode(t, newEvent("umbrella", "stu_1", 2)), nil)
+		r.start()
+		r.wantFrames("a", "stu_1@1")
+		r.wantFrames("b", "stu_1@2")
+		r.wantQueue(0, 0)
+		if got := r.windows()[0].Crossed; got != 2 {
+			t.Errorf("%d crossings noticed", got)
+		}
+	})
+}
+
+// lying is a registry that gives everybody's connections to every tenant.
+type lying struct{ registry.Registry }
+
+func (l lying) Watchers(ctx context.Context, _ string) iter.Seq2[[]registry.Connection, error] {
+	return func(yield func([]registry.Connection, error) bool) {
+		for _, tenant := range []string{"acme", "umbrella"} {
+			for page, err := range l.Registry.Watchers(ctx, tenant) {
+				if !yield(page, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func TestNobodyWatches(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.send("stu_1", 1)
+		r.start()
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestFramesOfAConnectionKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		for i := range 40 { // of about 2 KB each
+			e := newEvent("default", fmt.Sprint("stu_", i), 1)
+			e.Data.Current = []byte(`{` + strings.Repeat(" ", 2000) + `}`)
+			r.queue.Send(encode(t, e), nil)
+		}
+		r.gateway.Script("a", nil, failure(fault.Transient))
+		r.start()
+		time.Sleep(5 * time.Second)
+		seen := map[string]bool{}
+		for _, f := range r.gateway.Frames("a") {
+			if len(f) > contracts.MaxFrameBytes {
+				t.Errorf("a frame of %d bytes", len(f))
+			}
+			for _, u := range read(t, f) {
+				if seen[u.EntityID] {
+					t.Errorf("%s came twice", u.EntityID)
+				}
+				seen[u.EntityID] = true
+			}
+		}
+		if len(seen) != 40 {
+			t.Errorf("%d of 40", len(seen))
+		}
+		r.wantQueue(0, 0)
+	})
+}
+
+func TestLogTellsNoSecrets(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		const id = "canary-connection="
+		for i, result := range []error{failure(fault.Denied), failure(fault.TooLarge), failure(fault.Throttled), failure(fault.Gone)} {
+			c := fmt.Sprint(id, i)
+			r.connect("canary-tenant", c, grown)
+			r.gateway.Script(c, result, result, result)
+		}
+		r.queue.Send(encode(t, newEvent("canary-tenant", "canary-entity", 1)), nil)
+		r.queue.Send(`{"type":"METRIC_UPDATE","tenant":"canary-tenant","data":"canary-data"}`, nil)
+		r.start()
+		time.Sleep(10 * time.Second)
+		if strings.Contains(r.log.String(), "canary") {
+			t.Errorf("the log tells: %s", r.log)
+		}
+	})
+}
+
+func TestWindowLine(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		e := newEvent("default", "stu_1", 1)
+		e.Data.WrittenAt = time.Now().Add(-250 * time.Millisecond).UTC().Format(timestampForm)
+		r.queue.Send(encode(t, e), nil)
+		r.start()
+		got := r.log.with("window")
+		if len(got) != 1 {
+			t.Fatalf("%d lines", len(got))
+		}
+		for field, want := range map[string]any{
+			"messages": 1.0, "invalid": 0.0, "updates": 1.0, "connections": 1.0, "frames": 1.0, "failed": 0.0,
+			"duration_ms": 0.0, "lag_ms": 250.0, "level": "INFO",
+		} {
+			if got[0][field] != want {
+				t.Errorf("%s = %v, want %v", field, got[0][field], want)
+			}
+		}
+		if posts, _ := got[0]["posts"].(map[string]any); posts["delivered"] != 1.0 {
+			t.Errorf("posts %v", got[0]["posts"])
+		}
+	})
+}
+
+func TestConfigFaultsAreReportedTogether(t *testing.T) {
+	t.Parallel()
+	_, err := New(Config{Posters: -1, Tries: -2, Visibility: 12 * time.Second})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"Queue", "Posters", "Tries", "Visibility"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not tell of %s", err, want)
+		}
+	}
+	if errors.Unwrap(err) == nil {
+		t.Error("no cause")
+	}
+}

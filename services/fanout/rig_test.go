@@ -1,0 +1,219 @@
+package fanout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
+	"github.com/iops-dashboard/live/services/internal/queue/memqueue"
+	"github.com/iops-dashboard/live/services/internal/registry"
+	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// grown is the age of a connection whose 410 is believed.
+const grown = time.Hour
+
+// rig is a worker between fakes, in a bubble of time.
+type rig struct {
+	t        *testing.T
+	queue    *memqueue.Queue
+	registry *memregistry.Registry
+	gateway  *memgateway.Gateway
+	worker   *Worker
+	log      *lines
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+
+	mu      sync.Mutex
+	reports []Report
+}
+
+// bubble runs test with a rig whose worker has not started. The bubble's clock moves when all
+// wait; the test moves it on with time.Sleep, which takes no time.
+func bubble(t *testing.T, change func(*Config), test func(*rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, change)
+		test(r)
+		r.end()
+	})
+}
+
+func newRig(t *testing.T, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{
+		t:        t,
+		queue:    memqueue.New(memqueue.Options{}),
+		registry: &memregistry.Registry{},
+		gateway:  &memgateway.Gateway{},
+		log:      &lines{},
+	}
+	config := Config{
+		Queue: r.queue, Registry: r.registry, Gateway: r.gateway,
+		Log: slog.New(slog.NewJSONHandler(r.log, nil)),
+		Observe: func(report Report) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.reports = append(r.reports, report)
+		},
+	}
+	if change != nil {
+		change(&config)
+	}
+	worker, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.worker = worker
+	return r
+}
+
+// start runs the worker until all that can happen at once has happened.
+func (r *rig) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop, r.stopped = cancel, make(chan struct{})
+	stopped := r.stopped
+	go func() {
+		defer close(stopped)
+		if err := r.worker.Run(ctx); err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+	}()
+	synctest.Wait()
+}
+
+// end stops the worker, if it runs, and waits for it.
+func (r *rig) end() {
+	if r.stop != nil {
+		r.stop()
+		<-r.stopped
+		r.stop = nil
+		r.wantIdle()
+	}
+}
+
+// wantIdle checks that a worker that does not run holds no place anywhere.
+func (r *rig) wantIdle() {
+	r.t.Helper()
+	for name, places := range map[string]chan struct{}{
+		"posters": r.worker.posters.posters, "parked": r.worker.posters.parked, "windows": r.worker.windows, "readers": r.worker.readers,
+	} {
+		if n := len(places); n > 0 {
+			r.t.Errorf("%d %s are still taken", n, name)
+		}
+	}
+}
+
+func (r *rig) connect(tenant, id string, age time.Duration) {
+	r.t.Helper()
+	c := registry.Connection{ID: id, Tenant: tenant, ConnectedAt: time.Now().Add(-age)}
+	if err := r.registry.Open(context.Background(), c); err != nil {
+		r.t.Fatal(err)
+	}
+	r.gateway.Open(id)
+}
+
+// send puts an update of tenant default into the queue.
+func (r *rig) send(id string, revision int64) string {
+	r.t.Helper()
+	return r.queue.Send(encode(r.t, newEvent("default", id, revision)), nil)
+}
+
+// frames returns what id was sent, as "entity@revision entity@revision | …".
+func (r *rig) frames(id string) string {
+	r.t.Helper()
+	var frames []string
+	for _, f := range r.gateway.Frames(id) {
+		if err := contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, f); err != nil {
+			r.t.Errorf("%v in %s", err, f)
+		}
+		var updates []string
+		for _, u := range read(r.t, f) {
+			updates = append(updates, fmt.Sprintf("%s@%d", u.EntityID, u.Version.Revision))
+		}
+		frames = append(frames, strings.Join(updates, " "))
+	}
+	return strings.Join(frames, " | ")
+}
+
+func (r *rig) wantFrames(id, want string) {
+	r.t.Helper()
+	if got := r.frames(id); got != want {
+		r.t.Errorf("%s got %q, want %q", id, got, want)
+	}
+}
+
+// wantQueue checks how many messages the queue and its dead-letter queue hold.
+func (r *rig) wantQueue(waiting, dead int) {
+	r.t.Helper()
+	if got := len(r.queue.Waiting()); got != waiting {
+		r.t.Errorf("%d messages in the queue, want %d", got, waiting)
+	}
+	if got := len(r.queue.Dead()); got != dead {
+		r.t.Errorf("%d dead letters, want %d", got, dead)
+	}
+}
+
+func (r *rig) wantWatchers(tenant string, want int) {
+	r.t.Helper()
+	got := 0
+	for page, err := range r.registry.Watchers(context.Background(), tenant) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		got += len(page)
+	}
+	if got != want {
+		r.t.Errorf("%d watchers of %s, want %d", got, tenant, want)
+	}
+}
+
+func (r *rig) windows() []Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Report(nil), r.reports...)
+}
+
+// lines is a log that tests read.
+type lines struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// with returns the lines that say msg.
+func (l *lines) with(msg string) []map[string]any {
+	var found []map[string]any
+	for line := range strings.Lines(l.String()) {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil && fields["msg"] == msg {
+			found = append(found, fields)
+		}
+	}
+	return found
+}

@@ -1,0 +1,128 @@
+// Package session keeps the connection registry in step with the WebSocket API: it answers the
+// $connect and $disconnect routes.
+//
+// Who a client is comes from the request's context alone, which API Gateway and its authorizer
+// write, and never from anything that the client sent. Nothing here posts to a connection: during
+// $connect it does not exist yet, and after $disconnect not any more.
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/registry"
+)
+
+// Auth says where a connection's tenant comes from.
+type Auth string
+
+// The ways to let clients in.
+const (
+	AuthOpen   Auth = "open"   // everybody, as [DefaultTenant]
+	AuthTicket Auth = "ticket" // those whom the authorizer let in, as its context's "tenant"
+)
+
+// DefaultTenant is the tenant of connections that nobody authorised.
+const DefaultTenant = "default"
+
+// Config is what a Session needs; there are no defaults.
+type Config struct {
+	Registry registry.Registry
+	Auth     Auth
+	Log      *slog.Logger
+}
+
+// Session handles the routes. It may be used concurrently.
+type Session struct{ config Config }
+
+// New returns a Session, or an error if config is not complete.
+func New(config Config) (*Session, error) {
+	switch {
+	case config.Registry == nil || config.Log == nil:
+		return nil, fmt.Errorf("session: no registry or no log")
+	case config.Auth != AuthOpen && config.Auth != AuthTicket:
+		return nil, fmt.Errorf("session: auth is %q, want %s or %s", config.Auth, AuthOpen, AuthTicket)
+	}
+	return &Session{config: config}, nil
+}
+
+// Connect registers the connection for everything in its tenant. Any status but 200 refuses the
+// handshake, so that a client whose registration failed tries again rather than wait for
+// updates that cannot come. It returns no error: the outcome is the status, and a log line.
+func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
+	start := time.Now()
+	c, status, err := s.identify(request.RequestContext)
+	if err == nil {
+		err = s.config.Registry.Open(ctx, c)
+		status = connectStatus(err)
+	}
+	s.log(ctx, "connect", request, err, "status", status, "duration_ms", time.Since(start).Milliseconds())
+	return events.APIGatewayProxyResponse{StatusCode: status}, nil
+}
+
+// Disconnect forgets the connection. The socket is closed already and nobody reads the answer; an
+// error is returned so that it shows in the function's metrics. The registry mends itself: the
+// next post to the connection finds it gone.
+func (s *Session) Disconnect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
+	const op = "session.Disconnect"
+	start := time.Now()
+	var err error
+	if id := request.RequestContext.ConnectionID; id == "" {
+		err = fault.Newf(op, fault.Invalid, "no connection id")
+	} else {
+		err = s.config.Registry.Close(ctx, id)
+	}
+	s.log(ctx, "disconnect", request, err, "disconnect_status", request.RequestContext.DisconnectStatusCode,
+		"duration_ms", time.Since(start).Milliseconds())
+	return events.APIGatewayProxyResponse{StatusCode: http.StatusOK}, err
+}
+
+// identify tells who connects, or the status with which to refuse.
+func (s *Session) identify(rc events.APIGatewayWebsocketProxyRequestContext) (registry.Connection, int, error) {
+	const op = "session.Connect"
+	c := registry.Connection{ID: rc.ConnectionID, Tenant: DefaultTenant, ConnectedAt: time.UnixMilli(rc.ConnectedAt)}
+	if c.ID == "" || rc.ConnectedAt <= 0 {
+		return c, http.StatusBadRequest, fault.Newf(op, fault.Invalid, "no connection in the request's context")
+	}
+	if s.config.Auth == AuthTicket {
+		authorized, _ := rc.Authorizer.(map[string]any)
+		c.Tenant, _ = authorized["tenant"].(string)
+		if c.Tenant == "" {
+			return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "no tenant from the authorizer")
+		}
+	}
+	return c, 0, nil
+}
+
+// connectStatus is the answer to a handshake whose registration ended with err.
+func connectStatus(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	switch fault.KindOf(err) {
+	case fault.Gone:
+		return http.StatusGone // $disconnect was faster, so nobody is there to read it
+	case fault.Invalid:
+		return http.StatusBadRequest
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+func (s *Session) log(ctx context.Context, what string, request events.APIGatewayWebsocketProxyRequest, err error, more ...any) {
+	log := s.config.Log.With(registry.LogID(request.RequestContext.ConnectionID), "request_id", request.RequestContext.RequestID).With(more...)
+	switch {
+	case err == nil:
+		log.InfoContext(ctx, what)
+	case fault.KindOf(err) == fault.Gone:
+		log.InfoContext(ctx, what, "kind", fault.Gone.String())
+	default:
+		log.ErrorContext(ctx, what, "kind", fault.KindOf(err).String(), "error", err.Error())
+	}
+}

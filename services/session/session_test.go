@@ -1,0 +1,285 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/registry"
+	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
+	"github.com/iops-dashboard/live/services/session"
+)
+
+const id = "L0SM9cOFvHcCIhw="
+
+func TestConnectRefuses(t *testing.T) {
+	t.Parallel()
+	failing := func(kind fault.Kind) func(*testBundle) {
+		return func(b *testBundle) {
+			b.registry.OnOpen = func(context.Context, string) error {
+				return fault.Newf("registry.Open", kind, "secret insides")
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		auth    session.Auth
+		prepare func(*testBundle)
+		request func(*events.APIGatewayWebsocketProxyRequest)
+		want    int
+	}{
+		"outage":        {prepare: failing(fault.Transient), want: 500},
+		"throttled":     {prepare: failing(fault.Throttled), want: 500},
+		"configuration": {prepare: failing(fault.Denied), want: 500},
+		"unclassified":  {prepare: failing(fault.Internal), want: 500},
+		"closed already": {prepare: func(b *testBundle) {
+			if err := b.registry.Close(context.Background(), id); err != nil {
+				b.t.Fatal(err)
+			}
+		}, want: 410},
+		"open as another tenant's": {prepare: func(b *testBundle) {
+			c := registry.Connection{ID: id, Tenant: "acme", ConnectedAt: time.Now()}
+			if err := b.registry.Open(context.Background(), c); err != nil {
+				b.t.Fatal(err)
+			}
+		}, want: 400},
+		"no connection id": {request: func(r *events.APIGatewayWebsocketProxyRequest) { r.RequestContext.ConnectionID = "" }, want: 400},
+		"no time":          {request: func(r *events.APIGatewayWebsocketProxyRequest) { r.RequestContext.ConnectedAt = 0 }, want: 400},
+		"no authorizer":    {auth: session.AuthTicket, want: 401},
+		"authorizer without a tenant": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
+			r.RequestContext.Authorizer = map[string]any{"principalId": "u1"}
+		}, want: 401},
+		"tenant that is not a text": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
+			r.RequestContext.Authorizer = map[string]any{"tenant": 7.0}
+		}, want: 401},
+		"tenant that would break a key": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
+			r.RequestContext.Authorizer = map[string]any{"tenant": "acme#*"}
+		}, want: 400},
+		"tenant from the client": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
+			r.QueryStringParameters = map[string]string{"tenant": "acme"}
+			r.Headers = map[string]string{"tenant": "acme"}
+		}, want: 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, tc.auth)
+			if tc.prepare != nil {
+				tc.prepare(b)
+			}
+			request := connect(t)
+			if tc.request != nil {
+				tc.request(&request)
+			}
+			before := len(b.watchers("default"))
+			response, err := b.session.Connect(t.Context(), request)
+			if err != nil || response.StatusCode != tc.want {
+				t.Errorf("status %d, %v, want %d", response.StatusCode, err, tc.want)
+			}
+			if response.Body != "" || len(response.Headers) > 0 {
+				t.Errorf("the answer tells %q, %v", response.Body, response.Headers)
+			}
+			if len(b.watchers("default")) != before {
+				t.Error("a refused connection is registered")
+			}
+			b.oneLine("connect")
+		})
+	}
+}
+
+func TestConnectRegisters(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		auth       session.Auth
+		authorizer any
+		tenant     string
+	}{
+		"open":                       {session.AuthOpen, nil, "default"},
+		"open, whatever is claimed":  {session.AuthOpen, map[string]any{"tenant": "acme"}, "default"},
+		"ticket, as authorizer says": {session.AuthTicket, map[string]any{"tenant": "acme"}, "acme"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, tc.auth)
+			request := connect(t)
+			request.RequestContext.Authorizer = tc.authorizer
+			for range 2 {
+				response, err := b.session.Connect(t.Context(), request)
+				if err != nil || response.StatusCode != 200 {
+					t.Fatalf("status %d, %v", response.StatusCode, err)
+				}
+			}
+			got := b.watchers(tc.tenant)
+			if len(got) != 1 || got[0].ID != id || !got[0].ConnectedAt.Equal(time.UnixMilli(1707502303419)) {
+				t.Errorf("watchers %v", got)
+			}
+		})
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	b := setup(t, session.AuthOpen)
+	if _, err := b.session.Connect(t.Context(), connect(t)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		response, err := b.session.Disconnect(t.Context(), disconnect(t))
+		if err != nil || response.StatusCode != 200 {
+			t.Errorf("status %d, %v", response.StatusCode, err)
+		}
+	}
+	if got := b.watchers("default"); len(got) != 0 {
+		t.Errorf("watchers %v", got)
+	}
+}
+
+func TestDisconnectBeforeConnect(t *testing.T) {
+	t.Parallel()
+	b := setup(t, session.AuthOpen)
+	if _, err := b.session.Disconnect(t.Context(), disconnect(t)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := b.session.Connect(t.Context(), connect(t))
+	if err != nil || response.StatusCode != 410 {
+		t.Errorf("status %d, %v", response.StatusCode, err)
+	}
+	if got := b.watchers("default"); len(got) != 0 {
+		t.Errorf("watchers %v", got)
+	}
+}
+
+func TestDisconnectTellsOfItsFailure(t *testing.T) {
+	t.Parallel()
+	b := setup(t, session.AuthOpen)
+	b.registry.OnClose = func(context.Context, string) error { return fault.New("registry.Close", fault.Transient, nil) }
+	response, err := b.session.Disconnect(t.Context(), disconnect(t))
+	if fault.KindOf(err) != fault.Transient || response.StatusCode != 200 {
+		t.Errorf("status %d, %v", response.StatusCode, err)
+	}
+	b.oneLine("disconnect")
+
+	b = setup(t, session.AuthOpen)
+	if _, err := b.session.Disconnect(t.Context(), events.APIGatewayWebsocketProxyRequest{}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("without an id: %v", err)
+	}
+}
+
+func TestLogsHideTheConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t, session.AuthOpen)
+	request := connect(t)
+	request.QueryStringParameters = map[string]string{"ticket": "canary"}
+	if _, err := b.session.Connect(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.session.Disconnect(t.Context(), disconnect(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{id, "canary", "192.0.2.1"} {
+		if strings.Contains(b.log.String(), secret) {
+			t.Errorf("the log tells %q: %s", secret, b.log.String())
+		}
+	}
+}
+
+func TestAuthMustBeChosen(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	for _, config := range []session.Config{
+		{Registry: &memregistry.Registry{}, Log: log},
+		{Registry: &memregistry.Registry{}, Log: log, Auth: "Open"},
+		{Log: log, Auth: session.AuthOpen},
+	} {
+		if _, err := session.New(config); err == nil {
+			t.Errorf("New accepts %+v", config)
+		}
+	}
+}
+
+type testBundle struct {
+	t        *testing.T
+	session  *session.Session
+	registry *memregistry.Registry
+	log      *bytes.Buffer
+}
+
+func setup(t *testing.T, auth session.Auth) *testBundle {
+	t.Helper()
+	if auth == "" {
+		auth = session.AuthOpen
+	}
+	b := &testBundle{t: t, registry: &memregistry.Registry{}, log: &bytes.Buffer{}}
+	var err error
+	b.session, err = session.New(session.Config{
+		Registry: b.registry, Auth: auth, Log: slog.New(slog.NewJSONHandler(b.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *testBundle) watchers(tenant string) []registry.Connection {
+	b.t.Helper()
+	var all []registry.Connection
+	for page, err := range b.registry.Watchers(b.t.Context(), tenant) {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, page...)
+	}
+	return all
+}
+
+func (b *testBundle) oneLine(msg string) {
+	b.t.Helper()
+	lines := strings.Split(strings.TrimSpace(b.log.String()), "\n")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 1 || line["msg"] != msg {
+		b.t.Errorf("log: %s", b.log)
+	}
+}
+
+func connect(t *testing.T) events.APIGatewayWebsocketProxyRequest {
+	return request(t, `{
+		"headers": {"Host": "example.com", "X-Forwarded-For": "192.0.2.1"},
+		"requestContext": {
+			"routeKey": "$connect", "eventType": "CONNECT", "messageDirection": "IN",
+			"extendedRequestId": "R1koeHsUtjMFbRw=", "requestId": "R1koeHsUtjMFbRw=",
+			"requestTime": "09/Feb/2024:18:11:43 +0000", "requestTimeEpoch": 1707502303420,
+			"stage": "prod", "connectedAt": 1707502303419,
+			"identity": {"sourceIp": "192.0.2.1"},
+			"domainName": "abcd1234.execute-api.us-east-1.amazonaws.com",
+			"connectionId": "`+id+`", "apiId": "abcd1234"
+		},
+		"isBase64Encoded": false
+	}`)
+}
+
+func disconnect(t *testing.T) events.APIGatewayWebsocketProxyRequest {
+	return request(t, `{
+		"headers": {"Host": "example.com", "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""},
+		"requestContext": {
+			"routeKey": "$disconnect", "eventType": "DISCONNECT", "messageDirection": "IN",
+			"disconnectStatusCode": 1005, "disconnectReason": "Client-side close frame status not set",
+			"requestId": "R1kpABCUtjMFbRw=", "stage": "prod", "connectedAt": 1707502303419,
+			"connectionId": "`+id+`", "apiId": "abcd1234"
+		},
+		"isBase64Encoded": false
+	}`)
+}
+
+func request(t *testing.T, document string) events.APIGatewayWebsocketProxyRequest {
+	t.Helper()
+	var r events.APIGatewayWebsocketProxyRequest
+	if err := json.Unmarshal([]byte(document), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
