@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package lambdahost
+
+import "syscall"
+
+// processAttributes puts a sandbox in a group of its own, out of reach of a terminal's ctrl-C. Only Linux kills it when
+// the host dies without closing.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package process
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// isolate gives the child a process group of its own, so that a ctrl-C in the terminal reaches
+// only us.
+func isolate(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+}

@@ -1,0 +1,233 @@
+// Command up runs the whole system on this machine until it is told to stop. It is what
+// scripts/up starts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/iops-dashboard/live/infra/local"
+	"github.com/iops-dashboard/live/infra/local/install"
+)
+
+const usage = `Usage: scripts/up [options]
+
+Runs the whole system on this machine, on loopback, with real parts: DynamoDB with
+streams, SNS, SQS, the Lambda functions, the fanout worker, a WebSocket gateway, a
+simulator that writes, and the dashboard. The first run installs what it needs.
+Ctrl-C stops it all. Each run starts with empty tables.
+
+Options:
+  --headless            print only what scripts need, no status line
+  --no-simulate         write nothing: the tables stay empty until you write
+  --ready-file FILE     write FILE, with the lines of .local/env, once all is ready
+  --dir DIR             where data, logs and the env file go (default .local)
+  --dashboard-port N    port of the dashboard (default: a free one)
+  --gateway-port N      port of the WebSocket gateway (default: a free one)
+  --verbose             print every line that every part logs
+  --install             install and build everything, then end
+  --help                print this
+
+Bring your own servers by naming them in AWS_ENDPOINT_URL_DYNAMODB (and, where they
+differ, AWS_ENDPOINT_URL_DYNAMODB_STREAMS), AWS_ENDPOINT_URL_SNS and
+AWS_ENDPOINT_URL_SQS: DynamoDB Local, LocalStack, or AWS itself.
+`
+
+type flags struct {
+	headless, noSimulate, verbose, install bool
+	readyFile, dir                         string
+	dashboardPort, gatewayPort             int
+}
+
+func main() {
+	err := run(os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(usage)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "up:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("up", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.BoolVar(&f.headless, "headless", false, "")
+	set.BoolVar(&f.noSimulate, "no-simulate", false, "")
+	set.BoolVar(&f.verbose, "verbose", false, "")
+	set.BoolVar(&f.install, "install", false, "")
+	set.StringVar(&f.readyFile, "ready-file", "", "")
+	set.StringVar(&f.dir, "dir", "", "")
+	set.IntVar(&f.dashboardPort, "dashboard-port", 0, "")
+	set.IntVar(&f.gatewayPort, "gateway-port", 0, "")
+	if err := set.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return f, err
+		}
+		return f, fmt.Errorf("%w; scripts/up --help lists the options", err)
+	}
+	if set.NArg() > 0 {
+		return f, fmt.Errorf("%q is not an option; scripts/up --help lists them", set.Arg(0))
+	}
+	return f, nil
+}
+
+func run(args []string) error {
+	f, err := parse(args)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+
+	root := os.Getenv("IOPS_ROOT") // set by scripts/up, which may be called from anywhere
+	if root == "" {
+		return errors.New("start me by scripts/up")
+	}
+	terminal := &terminal{}
+	say := func(format string, args ...any) { terminal.println("  " + fmt.Sprintf(format, args...) + " …") }
+	if f.install {
+		return installAll(ctx, install.Tree{Root: root, Say: say})
+	}
+	opts := local.Options{
+		Root: root, Dashboard: true, Simulate: !f.noSimulate,
+		DashboardPort: f.dashboardPort, GatewayPort: f.gatewayPort,
+		Say: say, Tell: teller(terminal, f.verbose),
+	}
+	if f.dir != "" {
+		if opts.Dir, err = filepath.Abs(f.dir); err != nil {
+			return err
+		}
+	}
+	if opts.Endpoints, err = local.EndpointsFrom(ctx, os.Getenv); err != nil {
+		return err
+	}
+	if f.readyFile != "" {
+		_ = os.Remove(f.readyFile) // of an earlier run, which would lie
+	}
+
+	stack, err := local.Start(ctx, opts)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted before it was ready; nothing is left running")
+		}
+		return err
+	}
+	defer stack.Close()
+	if f.readyFile != "" {
+		if err := stack.WriteEnv(f.readyFile); err != nil {
+			return err
+		}
+		defer os.Remove(f.readyFile)
+	}
+	terminal.println(banner(stack, time.Since(began), !f.noSimulate))
+
+	err = watch(ctx, stack, terminal, !f.headless && terminal.interactive())
+	stop() // a second ctrl-C ends us at once, and the kernel ends our children
+	terminal.println("  stopping …")
+	return err
+}
+
+func installAll(ctx context.Context, tree install.Tree) error {
+	if err := tree.Servers(ctx); err != nil {
+		return err
+	}
+	return tree.Dashboard(ctx)
+}
+
+// watch returns when the user wants to stop, or with the fault that ends the system.
+func watch(ctx context.Context, stack *local.Stack, out *terminal, status bool) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			out.status("")
+			return nil
+		case err := <-stack.Failed():
+			out.status("")
+			return err
+		case <-tick.C:
+			if status {
+				out.status(stack.Status())
+			}
+		}
+	}
+}
+
+func banner(stack *local.Stack, took time.Duration, simulate bool) string {
+	env := stack.Env()
+	lines := []string{
+		"",
+		fmt.Sprintf("Ready in %.1f s", took.Seconds()),
+		"  Dashboard    " + env["DASHBOARD_URL"],
+		"  WebSocket    " + env["WEBSOCKET_URL"],
+		"  Environment  " + relative(stack.EnvFile()) + "   (set -a; . " + relative(stack.EnvFile()) + "; set +a)",
+		"  Logs         " + relative(stack.LogDir()),
+	}
+	if simulate {
+		lines = append(lines, "  Simulator    writes 500 updates a minute to "+env["METRICS_TABLE"])
+	}
+	return strings.Join(append(lines, "Ctrl-C stops everything."), "\n")
+}
+
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if r, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(r, "..") {
+			return r
+		}
+	}
+	return path
+}
+
+// teller shows all lines, or only those that a person should know of.
+func teller(out *terminal, verbose bool) func(name, line string) {
+	return func(name, line string) {
+		if verbose || strings.Contains(line, `"level":"ERROR"`) {
+			out.println(name + " | " + line)
+		}
+	}
+}
+
+// terminal keeps a status line below what is printed. It is safe for concurrent use.
+type terminal struct {
+	mu   sync.Mutex
+	line string
+}
+
+func (t *terminal) interactive() bool {
+	info, err := os.Stdout.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (t *terminal) println(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line != "" {
+		fmt.Print("\r\033[K")
+	}
+	fmt.Println(s)
+	fmt.Print(t.line)
+}
+
+func (t *terminal) status(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line != "" || s != "" {
+		fmt.Print("\r\033[K" + s)
+	}
+	t.line = s
+}

@@ -1,0 +1,208 @@
+// Package topology is the system as plain data: every table, topic, subscription, queue,
+// function, worker and route, with its names, timeouts, batch sizes and retry counts.
+//
+// infra/local provisions and runs it on one machine, infra/cdk deploys it to AWS. Neither adds a
+// resource or a number of its own, so that what is tested is what is deployed. [Topology.Validate]
+// holds the promises that any such system must keep.
+package topology
+
+import "time"
+
+// Topology is one system. Names are unique within their kind.
+type Topology struct {
+	Tables        []Table
+	Topics        []Topic
+	Queues        []Queue
+	Subscriptions []Subscription
+	Functions     []Function
+	Workers       []Worker
+	Streams       []StreamMapping
+	WebSocket     WebSocketAPI
+}
+
+// Table is a DynamoDB table, on demand, with string keys.
+type Table struct {
+	Name         string
+	Variable     string // the environment variable that carries its name
+	PartitionKey string
+	SortKey      string
+	Indexes      []Index
+	Stream       bool   // NEW_AND_OLD_IMAGES
+	TTL          string // the attribute that holds an item's end in epoch seconds; empty for none
+	Recovery     bool   // point-in-time recovery
+}
+
+// Index is a global secondary index that projects all attributes.
+type Index struct {
+	Name         string
+	PartitionKey string
+	SortKey      string
+	SortKeyType  string // "S" or "N"
+}
+
+// Topic is a standard SNS topic.
+type Topic struct {
+	Name     string
+	Variable string // carries its ARN
+}
+
+// Queue is a standard SQS queue.
+type Queue struct {
+	Name       string
+	Variable   string // carries its URL
+	Visibility time.Duration
+	Retention  time.Duration
+	// DeadLetter is the queue that a message moves to after MaxReceives. Empty on a queue that is
+	// itself a place of rest.
+	DeadLetter  string
+	MaxReceives int
+}
+
+// Subscription delivers a topic's messages to a queue, raw: the body of the SQS message is the
+// published body.
+type Subscription struct {
+	Topic      string
+	Queue      string
+	DeadLetter string // the queue for what SNS cannot deliver
+}
+
+// Function is a Lambda function, built from services/cmd/<Command>.
+type Function struct {
+	Name        string
+	Command     string
+	Timeout     time.Duration
+	MemoryMB    int
+	Concurrency int // the most environments at a time
+	Environment map[string]Ref
+}
+
+// Worker is a process that runs until it is told to stop, built from services/cmd/<Command>.
+type Worker struct {
+	Name        string
+	Command     string
+	StopTimeout time.Duration // from SIGTERM to SIGKILL
+	Environment map[string]Ref
+}
+
+// StreamMapping feeds a table's stream to a function.
+type StreamMapping struct {
+	Table     string
+	Function  string
+	BatchSize int
+	Window    time.Duration // how long a batch is gathered
+	Retries   int           // of a batch that fails, after the first try
+	MaxAge    time.Duration // of a record that is still tried
+	// A failing batch is split in two, the function names the records that failed, and what is
+	// given up goes to the failure store with its payload. Always so; there is no switch.
+}
+
+// WebSocketAPI is the API Gateway WebSocket API.
+type WebSocketAPI struct {
+	Name   string
+	Stage  string
+	Routes map[string]string // route key to function name
+}
+
+// Ref is the value of an environment variable, known only when the system is provisioned.
+type Ref struct {
+	Kind RefKind
+	Name string // of the resource, or the text of a Literal
+}
+
+// RefKind says what a [Ref] stands for.
+type RefKind int
+
+const (
+	Literal     RefKind = iota // the text itself
+	TableName                  // the name of a table
+	TopicARN                   // the ARN of a topic
+	QueueURL                   // the URL of a queue
+	CallbackURL                // the management endpoint of the WebSocket API, with its stage
+)
+
+// Shared durations. A standard queue's dead letter keeps its first enqueue time, so a dead-letter
+// queue must outlast its source by far (Amazon SQS Developer Guide, "Setting up a dead-letter
+// queue's retention"). 14 days is the longest that SQS allows.
+const (
+	SourceRetention     = 4 * 24 * time.Hour
+	DeadLetterRetention = 14 * 24 * time.Hour
+)
+
+// Default is the system with one fanout queue.
+func Default() Topology {
+	const (
+		metrics      = "iops-dashboard-metrics"
+		insights     = "iops-dashboard-insights"
+		state        = "iops-dashboard-state"
+		connections  = "iops-dashboard-connections"
+		updates      = "iops-dashboard-updates"
+		fanout       = "iops-dashboard-fanout-0"
+		fanoutDLQ    = "iops-dashboard-fanout-0-dlq"
+		subscription = "iops-dashboard-fanout-0-subscription-dlq"
+		quarantine   = "iops-dashboard-quarantine"
+		normalizer   = "iops-dashboard-normalizer"
+		connect      = "iops-dashboard-connect"
+		disconnect   = "iops-dashboard-disconnect"
+
+		fanoutVisibility = 30 * time.Second
+	)
+	session := map[string]Ref{
+		"CONNECTIONS_TABLE": {TableName, connections},
+		"AUTH":              {Literal, "open"},
+	}
+	return Topology{
+		Tables: []Table{
+			{
+				Name: metrics, Variable: "METRICS_TABLE", PartitionKey: "entity_id", SortKey: "entity_type",
+				Indexes: []Index{
+					{Name: "EntityTypeHealthIndex", PartitionKey: "entity_type", SortKey: "health_score", SortKeyType: "N"},
+					{Name: "LastUpdatedIndex", PartitionKey: "entity_type", SortKey: "last_updated", SortKeyType: "S"},
+				},
+				Stream: true, Recovery: true,
+			},
+			{Name: insights, Variable: "INSIGHTS_TABLE", PartitionKey: "pk", SortKey: "sk", Stream: true, TTL: "ttl", Recovery: true},
+			{Name: state, Variable: "STATE_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at"},
+			{Name: connections, Variable: "CONNECTIONS_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at"},
+		},
+		Topics: []Topic{{Name: updates, Variable: "TOPIC_ARN"}},
+		Queues: []Queue{
+			{
+				Name: fanout, Variable: "FANOUT_QUEUE_URL", Visibility: fanoutVisibility, Retention: SourceRetention,
+				DeadLetter: fanoutDLQ, MaxReceives: 5,
+			},
+			{Name: fanoutDLQ, Variable: "FANOUT_DLQ_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+			{Name: subscription, Variable: "FANOUT_SUBSCRIPTION_DLQ_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+			{Name: quarantine, Variable: "QUARANTINE_QUEUE_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+		},
+		Subscriptions: []Subscription{{Topic: updates, Queue: fanout, DeadLetter: subscription}},
+		Functions: []Function{
+			{
+				Name: normalizer, Command: "normalizer", Timeout: 30 * time.Second, MemoryMB: 256, Concurrency: 2,
+				Environment: map[string]Ref{
+					"STATE_TABLE":          {TableName, state},
+					"TOPIC_ARN":            {TopicARN, updates},
+					"QUARANTINE_QUEUE_URL": {QueueURL, quarantine},
+				},
+			},
+			{Name: connect, Command: "connect", Timeout: 10 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
+			{Name: disconnect, Command: "disconnect", Timeout: 10 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
+		},
+		Workers: []Worker{{
+			Name: "iops-dashboard-fanout", Command: "fanout", StopTimeout: 20 * time.Second,
+			Environment: map[string]Ref{
+				"CONNECTIONS_TABLE":      {TableName, connections},
+				"FANOUT_QUEUE_URL":       {QueueURL, fanout},
+				"FANOUT_DLQ_URL":         {QueueURL, fanoutDLQ},
+				"FANOUT_VISIBILITY":      {Literal, fanoutVisibility.String()},
+				"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
+			},
+		}},
+		Streams: []StreamMapping{{
+			Table: metrics, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour,
+		}},
+		WebSocket: WebSocketAPI{
+			Name: "iops-dashboard-websocket", Stage: "prod",
+			Routes: map[string]string{"$connect": connect, "$disconnect": disconnect},
+		},
+	}
+}

@@ -1,0 +1,167 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// The rules of AWS for names: a table has 3–255 characters, a queue at most 80.
+var (
+	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+	queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
+)
+
+// Validate reports every promise that t breaks, joined.
+func (t Topology) Validate() error {
+	v := validator{Topology: t}
+	v.tables()
+	v.queues()
+	v.subscriptions()
+	v.deployables()
+	v.streams()
+	v.routes()
+	return errors.Join(v.faults...)
+}
+
+type validator struct {
+	Topology
+	faults []error
+}
+
+func (v *validator) check(ok bool, format string, args ...any) {
+	if !ok {
+		v.faults = append(v.faults, fmt.Errorf(format, args...))
+	}
+}
+
+func (v *validator) tables() {
+	for _, t := range v.Tables {
+		v.check(tableName.MatchString(t.Name), "table %q: not a table name", t.Name)
+		v.check(t.PartitionKey != "" && t.SortKey != "", "table %s: needs both keys", t.Name)
+		v.check(t.Variable != "", "table %s: needs a variable", t.Name)
+	}
+}
+
+func (v *validator) queues() {
+	rests := map[string]bool{}
+	for _, q := range v.Queues {
+		rests[q.DeadLetter] = true
+	}
+	for _, s := range v.Subscriptions {
+		rests[s.DeadLetter] = true
+	}
+	for _, q := range v.Queues {
+		v.check(queueName.MatchString(q.Name), "queue %q: not a queue name", q.Name)
+		v.check(q.Variable != "", "queue %s: needs a variable", q.Name)
+		v.check(q.Visibility > 0 && q.Visibility <= 12*time.Hour, "queue %s: visibility %s is not within 12 hours", q.Name, q.Visibility)
+		if q.DeadLetter == "" {
+			v.check(q.Retention == DeadLetterRetention, "queue %s: a place of rest keeps messages for 14 days, not %s", q.Name, q.Retention)
+			continue
+		}
+		v.check(!rests[q.Name], "queue %s: a dead-letter queue has no dead-letter queue, or looking at it would move messages on", q.Name)
+		v.check(q.MaxReceives >= 5, "queue %s: %d receives are too few, AWS advises 5", q.Name, q.MaxReceives)
+		d, ok := v.Queue(q.DeadLetter)
+		v.check(ok, "queue %s: dead-letter queue %q does not exist", q.Name, q.DeadLetter)
+		v.check(!ok || d.Retention > q.Retention, "queue %s: its dead-letter queue must keep messages longer", q.Name)
+	}
+}
+
+func (v *validator) subscriptions() {
+	for _, s := range v.Subscriptions {
+		_, ok := v.Topic(s.Topic)
+		v.check(ok, "subscription %s → %s: no such topic", s.Topic, s.Queue)
+		q, ok := v.Queue(s.Queue)
+		v.check(ok && q.DeadLetter != "", "subscription %s → %s: no such queue, or it has no dead-letter queue", s.Topic, s.Queue)
+		_, ok = v.Queue(s.DeadLetter)
+		v.check(ok && s.DeadLetter != q.DeadLetter, "subscription %s → %s: needs a dead-letter queue of its own", s.Topic, s.Queue)
+	}
+}
+
+func (v *validator) deployables() {
+	for _, f := range v.Functions {
+		v.check(f.Timeout > 0 && f.Timeout <= 15*time.Minute, "function %s: timeout %s is not within 15 minutes", f.Name, f.Timeout)
+		v.check(f.MemoryMB >= 128 && f.Concurrency > 0, "function %s: memory or concurrency missing", f.Name)
+		v.environment(f.Name, f.Environment)
+	}
+	for _, w := range v.Workers {
+		v.check(w.StopTimeout > 0, "worker %s: needs a stop timeout", w.Name)
+		v.environment(w.Name, w.Environment)
+		for _, r := range w.Environment {
+			q, ok := v.Queue(r.Name)
+			v.check(r.Kind != QueueURL || !ok || q.DeadLetter == "" || w.StopTimeout < q.Visibility,
+				"worker %s: stops slower than messages of %s come back", w.Name, r.Name)
+		}
+	}
+}
+
+func (v *validator) environment(owner string, env map[string]Ref) {
+	for name, r := range env {
+		var ok bool
+		switch r.Kind {
+		case Literal, CallbackURL:
+			ok = true
+		case TableName:
+			_, ok = v.Table(r.Name)
+		case TopicARN:
+			_, ok = v.Topic(r.Name)
+		case QueueURL:
+			_, ok = v.Queue(r.Name)
+		}
+		v.check(ok, "%s: variable %s refers to %q, which does not exist", owner, name, r.Name)
+	}
+}
+
+func (v *validator) streams() {
+	for _, s := range v.Streams {
+		t, ok := v.Table(s.Table)
+		v.check(ok && t.Stream, "stream of %s: no such table, or it has no stream", s.Table)
+		_, ok = v.Function(s.Function)
+		v.check(ok, "stream of %s: no function %q", s.Table, s.Function)
+		v.check(s.BatchSize > 0 && s.BatchSize <= 10_000, "stream of %s: batch size %d is not within 1–10,000", s.Table, s.BatchSize)
+		v.check(s.BatchSize <= 10 || s.Window >= 0, "stream of %s: negative window", s.Table)
+		v.check(s.Retries >= 0 && s.Retries <= 10_000, "stream of %s: retries must be finite, or one bad record blocks its shard for a day", s.Table)
+		v.check(s.MaxAge >= time.Minute && s.MaxAge < 24*time.Hour, "stream of %s: records live for a day, so the age must be less", s.Table)
+	}
+}
+
+func (v *validator) routes() {
+	for key, name := range v.WebSocket.Routes {
+		_, ok := v.Function(name)
+		v.check(ok, "route %s: no function %q", key, name)
+	}
+	for _, key := range []string{"$connect", "$disconnect"} {
+		v.check(v.WebSocket.Routes[key] != "", "route %s is missing", key)
+	}
+}
+
+// Table returns the table of that name.
+func (t Topology) Table(name string) (Table, bool) {
+	return find(t.Tables, func(x Table) bool { return x.Name == name })
+}
+
+// Topic returns the topic of that name.
+func (t Topology) Topic(name string) (Topic, bool) {
+	return find(t.Topics, func(x Topic) bool { return x.Name == name })
+}
+
+// Queue returns the queue of that name.
+func (t Topology) Queue(name string) (Queue, bool) {
+	return find(t.Queues, func(x Queue) bool { return x.Name == name })
+}
+
+// Function returns the function of that name.
+func (t Topology) Function(name string) (Function, bool) {
+	return find(t.Functions, func(x Function) bool { return x.Name == name })
+}
+
+func find[T any](all []T, match func(T) bool) (T, bool) {
+	for _, x := range all {
+		if match(x) {
+			return x, true
+		}
+	}
+	var none T
+	return none, false
+}

@@ -1,0 +1,215 @@
+// Command simulate writes to the metrics table as a tutoring marketplace would: one UpdateItem an
+// update, spread evenly, until it is told to stop.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+const (
+	// writers bounds the writes under way; a write of one machine takes a few milliseconds.
+	writers     = 8
+	reportEvery = 30 * time.Second
+	// patience is how long the table may be out of reach before we give up.
+	patience = 30 * time.Second
+)
+
+type options struct {
+	entities, rate, count int
+	seed                  uint64
+	table                 string
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o options
+	flag.IntVar(&o.entities, "entities", 1000, "how many entities there are")
+	flag.IntVar(&o.rate, "rate", 500, "updates a minute")
+	flag.IntVar(&o.count, "count", 0, "end after so many updates; 0 goes on until stopped")
+	flag.Uint64Var(&o.seed, "seed", 1, "the same seed tells the same story")
+	env := flag.String("env", filepath.Join(".local", "env"), "where scripts/up wrote where everything is; not read if METRICS_TABLE is set")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./scripts/simulate [options]\n\nWrites to the metrics table of a running scripts/up, until ctrl-C.\n\nOptions:")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if o.entities < 1 || o.rate < 1 || o.rate > 600_000 {
+		return errors.New("--entities must be at least 1 and --rate within 1 and 600000 updates a minute")
+	}
+	if os.Getenv("METRICS_TABLE") == "" {
+		if err := load(*env); err != nil {
+			return err
+		}
+	}
+	o.table = os.Getenv("METRICS_TABLE")
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(awshttp.NewBuildableClient()))
+	if err != nil {
+		return err
+	}
+	return simulate(ctx, dynamodb.NewFromConfig(cfg), o)
+}
+
+// load puts the NAME=value lines of an env file into our environment.
+func load(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: start scripts/up first, or set METRICS_TABLE", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if name, value, ok := strings.Cut(lines.Text(), "="); ok {
+			if err := os.Setenv(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return lines.Err()
+}
+
+// simulate writes at the rate asked for. A write that fails is reported and forgotten: the entity
+// is written again in the next round.
+func simulate(ctx context.Context, client *dynamodb.Client, o options) error {
+	w := newWorld(o.seed, o.entities)
+	fmt.Printf("%d entities, %d updates a minute, seed %d\n", o.entities, o.rate, o.seed)
+
+	var tally tally
+	slots := make(chan struct{}, writers)
+	defer func() { // all writes under way have ended
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+		tally.report(time.Now())
+	}()
+	tally.begin(time.Now())
+	pace := time.NewTicker(time.Minute / time.Duration(o.rate))
+	defer pace.Stop()
+	for n := 0; o.count == 0 || n < o.count; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pace.C:
+		}
+		if err := tally.hopeless(time.Now()); err != nil {
+			return err
+		}
+		slots <- struct{}{}
+		e := w.step()
+		kind, id, attributes := e.Type, e.ID, e.row()
+		go func() {
+			defer func() { <-slots }()
+			_, err := client.UpdateItem(ctx, update(o.table, kind, id, attributes, time.Now()))
+			if ctx.Err() == nil {
+				tally.add(err, time.Now())
+			}
+		}()
+	}
+	return nil
+}
+
+// update is one row as one UpdateItem.
+func update(table, kind, id string, attributes row, now time.Time) *dynamodb.UpdateItemInput {
+	attributes["last_updated"] = now.UTC().Format("2006-01-02T15:04:05.000Z")
+	in := &dynamodb.UpdateItemInput{
+		TableName: &table,
+		Key: map[string]types.AttributeValue{
+			"entity_id":   &types.AttributeValueMemberS{Value: id},
+			"entity_type": &types.AttributeValueMemberS{Value: kind},
+		},
+		ExpressionAttributeNames:  map[string]string{},
+		ExpressionAttributeValues: map[string]types.AttributeValue{},
+	}
+	var set []string
+	for name, value := range attributes {
+		in.ExpressionAttributeNames["#"+name] = name
+		in.ExpressionAttributeValues[":"+name] = attribute(value)
+		set = append(set, "#"+name+" = :"+name)
+	}
+	in.UpdateExpression = aws.String("SET " + strings.Join(set, ", "))
+	return in
+}
+
+func attribute(v any) types.AttributeValue {
+	switch v := v.(type) {
+	case int:
+		return &types.AttributeValueMemberN{Value: strconv.Itoa(v)}
+	case float64:
+		return &types.AttributeValueMemberN{Value: strconv.FormatFloat(v, 'f', -1, 64)}
+	default:
+		return &types.AttributeValueMemberS{Value: v.(string)}
+	}
+}
+
+// tally counts writes and says now and then how it goes. It is safe for concurrent use.
+type tally struct {
+	mu                 sync.Mutex
+	written, failed    int
+	reported, lastGood time.Time
+	last               error
+}
+
+func (t *tally) begin(now time.Time) { t.reported, t.lastGood = now, now }
+
+func (t *tally) add(err error, now time.Time) {
+	t.mu.Lock()
+	if err != nil {
+		t.failed++
+		t.last = err
+	} else {
+		t.written++
+		t.lastGood = now
+	}
+	due := now.Sub(t.reported) >= reportEvery
+	t.mu.Unlock()
+	if due {
+		t.report(now)
+	}
+}
+
+func (t *tally) report(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reported = now
+	if t.last != nil {
+		fmt.Printf("%d written, %d failed, last: %v\n", t.written, t.failed, t.last)
+		t.last = nil
+		return
+	}
+	fmt.Printf("%d written, %d failed\n", t.written, t.failed)
+}
+
+func (t *tally) hopeless(now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last != nil && now.Sub(t.lastGood) > patience {
+		return fmt.Errorf("no write succeeded for %s: %w", patience, t.last)
+	}
+	return nil
+}
