@@ -3,6 +3,7 @@ package local_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,22 +85,45 @@ func (u *up) wait(t *testing.T) {
 	}
 }
 
-// left lists the processes that run in the folder of u.
-func (u *up) left(t *testing.T) []string {
+// descendants lists the processes below u, as PID and program.
+func (u *up) descendants(t *testing.T) []string {
 	t.Helper()
-	var all []string
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
+	children := map[string][]string{}
 	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if err != nil {
+			continue // no process, or gone by now
 		}
-		for _, link := range []string{"cwd", "exe"} {
-			if target, err := os.Readlink(filepath.Join("/proc", e.Name(), link)); err == nil && strings.HasPrefix(target, u.dir) {
-				all = append(all, e.Name()+" "+target)
-			}
+		// "PID (program) state PPID …", and a program may be called anything.
+		name := string(stat[:bytes.LastIndexByte(stat, ')')+1])
+		fields := strings.Fields(string(stat[len(name):]))
+		children[fields[1]] = append(children[fields[1]], name)
+	}
+	var all []string
+	next := []string{strconv.Itoa(u.cmd.Process.Pid)}
+	for len(next) > 0 {
+		below := children[next[0]]
+		next = next[1:]
+		for _, name := range below {
+			all = append(all, name)
+			pid, _, _ := strings.Cut(name, " ")
+			next = append(next, pid)
+		}
+	}
+	return all
+}
+
+// alive is the part of processes that still runs.
+func alive(processes []string) []string {
+	var all []string
+	for _, name := range processes {
+		pid, _, _ := strings.Cut(name, " ")
+		if stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat")); err == nil && strings.HasPrefix(string(stat), name) {
+			all = append(all, name)
 		}
 	}
 	return all
@@ -125,9 +149,19 @@ func TestScriptUp(t *testing.T) {
 	c.update(t, "student", "stu_script", row{"health_score": 77})
 	ws.waitFor(t, "stu_script")
 
-	// Whatever was killed, an interrupt ends the rest.
-	if len(u.left(t)) < 4 {
-		t.Errorf("only %v run: does this test look in the right place?", u.left(t))
+	running := u.descendants(t)
+	if len(running) < 4 {
+		t.Errorf("only %v run: does this test look in the right place?", running)
+	}
+	// An interrupt ends all of it, whatever was killed before.
+	for _, name := range running {
+		var pid int
+		if _, err := fmt.Sscanf(name, "%d (fanout)", &pid); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if _, err := fmt.Sscanf(name, "%d (normalizer)", &pid); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 	if err := u.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -139,7 +173,7 @@ func TestScriptUp(t *testing.T) {
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the ready file outlives the system")
 	}
-	if left := u.left(t); len(left) > 0 {
+	if left := alive(running); len(left) > 0 {
 		t.Errorf("left running: %v", left)
 	}
 }
@@ -153,7 +187,7 @@ func TestScriptUpSaysWhatIsWrong(t *testing.T) {
 	}{
 		"unknown option":      {args: []string{"--headles"}, want: "--help"},
 		"stray argument":      {args: []string{"now"}, want: `"now"`},
-		"Go is missing":       {env: []string{"PATH=/usr/bin:/bin"}, want: "install Go 1.26"},
+		"Go is missing":       {env: []string{"PATH=" + only(t, "bash", "dirname", "sed")}, want: "install Go 1.26"},
 		"half of the servers": {env: []string{"AWS_ENDPOINT_URL_SNS=http://127.0.0.1:9"}, want: "AWS_ENDPOINT_URL_SQS go together"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,6 +201,22 @@ func TestScriptUpSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// only makes a PATH on which there are no other programs than these.
+func only(t *testing.T, programs ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range programs {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func TestScriptUpHelps(t *testing.T) {
@@ -183,9 +233,10 @@ func TestScriptUpKilledLeavesNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ready")
 	u := startUp(t, "--ready-file", file)
 	u.ready(t, file)
+	running := u.descendants(t)
 	if err := u.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	u.wait(t)
-	eventually(t, "its children to end", func() bool { return len(u.left(t)) == 0 })
+	eventually(t, "its children to end", func() bool { return len(alive(running)) == 0 })
 }

@@ -129,8 +129,8 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	tree := install.Tree{Root: s.opts.Root, Say: s.opts.Say}
-	bin := filepath.Join(s.dir, "bin")
-	if err := s.install(ctx, tree, bin); err != nil {
+	bin := tree.Bin()
+	if err := s.install(ctx, tree); err != nil {
 		return err
 	}
 	if err := s.startServers(ctx, tree); err != nil {
@@ -201,19 +201,14 @@ func (s *Stack) claimDir() error {
 	return nil
 }
 
-func (s *Stack) install(ctx context.Context, tree install.Tree, bin string) error {
+func (s *Stack) install(ctx context.Context, tree install.Tree) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return tree.Servers(ctx) })
 	if s.opts.Dashboard {
 		group.Go(func() error { return tree.Dashboard(ctx) })
 	}
-	group.Go(func() error {
-		s.opts.Say("building the services")
-		if err := tree.Services(ctx, bin); err != nil || !s.opts.Simulate {
-			return err
-		}
-		return tree.Simulator(ctx, bin)
-	})
+	s.opts.Say("building the services")
+	group.Go(func() error { return tree.Programs(ctx) })
 	return group.Wait()
 }
 

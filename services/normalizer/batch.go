@@ -135,7 +135,7 @@ func (n *Normalizer) apply(ctx context.Context, it *item) error {
 		return context.Cause(ctx)
 	}
 	for _, u := range it.updates {
-		result, err := n.config.State.Apply(ctx, u.change)
+		result, err := n.store(ctx, u.change)
 		switch kind := fault.KindOf(err); {
 		case err == nil:
 		case kind == fault.Invalid || kind == fault.TooLarge:
@@ -154,6 +154,12 @@ func (n *Normalizer) apply(ctx context.Context, it *item) error {
 		}
 	}
 	return nil
+}
+
+func (n *Normalizer) store(ctx context.Context, c state.Change) (state.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.config.CallTimeout)
+	defer cancel()
+	return n.config.State.Apply(ctx, c)
 }
 
 // publish offers the messages of all items together, and offers those that an outage held back
@@ -205,6 +211,8 @@ func (n *Normalizer) publish(ctx context.Context, heads []*item) {
 
 // offer publishes once. Its result has an error for each message whatever happens.
 func (n *Normalizer) offer(ctx context.Context, messages []topic.Message) []error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.CallTimeout)
+	defer cancel()
 	var errs []error
 	err := n.safely(ctx, func() error {
 		errs = n.config.Topic.Publish(ctx, messages)
@@ -236,6 +244,8 @@ func (n *Normalizer) wait(ctx context.Context, attempt int) bool {
 
 // quarantineItem puts the record where it can be looked at.
 func (n *Normalizer) quarantineItem(ctx context.Context, it *item) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.CallTimeout)
+	defer cancel()
 	err := n.config.Quarantine.Put(ctx, quarantine.Record{
 		Payload:     it.payload,
 		Reason:      *it.reason,

@@ -31,6 +31,9 @@ type Config struct {
 	// Backoff is the longest wait before the second attempt; it doubles with each of the next six, and the wait is
 	// drawn evenly from zero to it. Defaults to 50 ms.
 	Backoff time.Duration
+	// CallTimeout bounds each call of a port, so that one that hangs holds up the others only for so
+	// long. It covers the retries of an SDK. Defaults to 3 s.
+	CallTimeout time.Duration
 	// Margin is how long before the context's deadline work ends, so that there is time to say what
 	// was done. Defaults to 1 s, and is never more than a quarter of the time that there is.
 	Margin time.Duration
@@ -58,6 +61,9 @@ func New(c Config) (*Normalizer, error) {
 	}
 	if c.Backoff <= 0 {
 		c.Backoff = 50 * time.Millisecond
+	}
+	if c.CallTimeout <= 0 {
+		c.CallTimeout = 3 * time.Second
 	}
 	if c.Margin <= 0 {
 		c.Margin = time.Second

@@ -39,22 +39,22 @@ func (t Tree) Servers(ctx context.Context) error {
 	return t.packages(ctx, filepath.Join("infra", "local"), "the local servers")
 }
 
-// Services builds every program under services/cmd into dir, each named for its folder, as AWS
-// runs them: static, without the RPC mode of old Lambda runtimes.
-func (t Tree) Services(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// Bin is where [Tree.Programs] puts what it builds.
+func (t Tree) Bin() string { return filepath.Join(t.Root, ".local", "bin") }
+
+// Programs builds the services and the simulator, each named for its folder: static and without
+// the RPC mode of old Lambda runtimes, as AWS runs them.
+func (t Tree) Programs(ctx context.Context) error {
+	unlock, err := t.lock("bin")
+	if err != nil {
 		return err
 	}
-	return t.goBuild(ctx, dir, "-tags", "lambda.norpc", "./services/cmd/...")
-}
-
-// Simulator builds scripts/simulate into dir.
-func (t Tree) Simulator(ctx context.Context, dir string) error {
-	return t.goBuild(ctx, dir, "./scripts/simulate")
-}
-
-func (t Tree) goBuild(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, args...)...)
+	defer unlock()
+	if err := os.MkdirAll(t.Bin(), 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", t.Bin()+string(filepath.Separator),
+		"./services/cmd/...", "./scripts/simulate")
 	cmd.Dir, cmd.Env = t.Root, append(os.Environ(), "CGO_ENABLED=0")
 	return run(cmd, "go build")
 }
@@ -64,7 +64,7 @@ func (t Tree) Dashboard(ctx context.Context) error {
 	if err := t.packages(ctx, "frontend", "the dashboard's packages"); err != nil {
 		return err
 	}
-	unlock, err := t.lock()
+	unlock, err := t.lock("dist")
 	if err != nil {
 		return err
 	}
@@ -77,15 +77,15 @@ func (t Tree) Dashboard(ctx context.Context) error {
 	}
 	return once(filepath.Join(t.Root, "frontend", "dist", ".built"), sum, func() error {
 		t.Say("building the dashboard")
-		cmd := exec.CommandContext(ctx, "npm", "run", "--silent", "bundle")
+		cmd := exec.CommandContext(ctx, "npm", "exec", "--", "vite", "build", "--logLevel", "warn")
 		cmd.Dir, cmd.Env = filepath.Join(t.Root, "frontend"), t.nodeEnv()
-		return run(cmd, "npm run bundle")
+		return run(cmd, "vite build")
 	})
 }
 
 // packages runs npm ci in folder. Install scripts stay off: nothing that we use needs one.
 func (t Tree) packages(ctx context.Context, folder, what string) error {
-	unlock, err := t.lock()
+	unlock, err := t.lock(strings.ReplaceAll(folder, string(filepath.Separator), "-"))
 	if err != nil {
 		return err
 	}
@@ -164,13 +164,13 @@ func (t Tree) Dynoxide() (string, error) {
 	return path, nil
 }
 
-// lock serialises installations in one checkout, across processes.
-func (t Tree) lock() (unlock func(), err error) {
+// lock serialises the installation of one thing in a checkout, across processes.
+func (t Tree) lock(what string) (unlock func(), err error) {
 	dir := filepath.Join(t.Root, ".local")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "install.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, what+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
