@@ -355,7 +355,8 @@ type MetricUpdateV1 struct {
 	Source string `json:"source"`
 	// Names what the event is about: entity type, a slash, entity id.
 	Subject string `json:"subject"`
-	// When the source produced the event.
+	// When the change happened, as the stream of the table tells it: to about a second. A retry of the
+	// event keeps it.
 	Time string `json:"time"`
 	// Media type of data.
 	DataContentType string `json:"datacontenttype"`

@@ -159,7 +159,10 @@ export interface MetricUpdateV1 {
   source: string;
   /** Names what the event is about: entity type, a slash, entity id. */
   subject: string;
-  /** When the source produced the event. */
+  /**
+   * When the change happened, as the stream of the table tells it: to about a second. A retry of
+   * the event keeps it.
+   */
   time: string;
   /** Media type of data. */
   datacontenttype: "application/json";

@@ -46,8 +46,8 @@ type outcome struct {
 // entity names an entity whatever its tenant. The zero entity is not known.
 type entity struct{ Type, ID string }
 
-// normalize is the pure function: the same record gives the same outcome, but for the time of
-// its events.
+// normalize is the pure function: the same record gives the same outcome. The time stands in where
+// the record does not tell when the change happened.
 func normalize(payload []byte, now time.Time) outcome {
 	r, wrong := decode(payload)
 	o := outcome{record: r, trace: traceParent(r.EventSourceARN, r.EventID)}
@@ -190,7 +190,7 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 			Type:            contracts.MetricUpdateV1Type,
 			Source:          source,
 			Subject:         o.entity.Type + "/" + o.entity.ID,
-			Time:            now.UTC().Format(timeLayout),
+			Time:            created.Format(timeLayout),
 			DataContentType: contracts.MetricUpdateV1DataContentType,
 			DataSchema:      contracts.MetricUpdateV1DataSchema,
 			Tenant:          owner,
