@@ -72,25 +72,25 @@ func queue(ctx context.Context, client *sqs.Client, q topology.Queue, deadLetter
 	return aws.ToString(found.QueueUrl), err
 }
 
-func subscribe(ctx context.Context, c Clients, s topology.Subscription, r Resources) error {
-	topic, url := r.Topics[s.Topic], r.Queues[s.Queue]
+func subscribe(ctx context.Context, c Clients, s topology.Subscription, topicARN string, queueURLs map[string]string) error {
+	url, restURL := queueURLs[s.Queue], queueURLs[s.DeadLetter]
 	endpoint, err := queueARN(ctx, c.SQS, url)
 	if err != nil {
 		return err
 	}
-	rest, err := queueARN(ctx, c.SQS, r.Queues[s.DeadLetter])
+	rest, err := queueARN(ctx, c.SQS, restURL)
 	if err != nil {
 		return err
 	}
-	for queue, arn := range map[string]string{url: endpoint, r.Queues[s.DeadLetter]: rest} {
+	for queue, arn := range map[string]string{url: endpoint, restURL: rest} {
 		if _, err := c.SQS.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
-			QueueUrl: &queue, Attributes: map[string]string{"Policy": deliverPolicy(topic, arn)},
+			QueueUrl: &queue, Attributes: map[string]string{"Policy": deliverPolicy(topicARN, arn)},
 		}); err != nil {
 			return err
 		}
 	}
 	_, err = c.SNS.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &endpoint, ReturnSubscriptionArn: true,
+		TopicArn: &topicARN, Protocol: aws.String("sqs"), Endpoint: &endpoint, ReturnSubscriptionArn: true,
 		Attributes: map[string]string{
 			"RawMessageDelivery": "true",
 			"RedrivePolicy":      document(map[string]any{"deadLetterTargetArn": rest}),

@@ -65,7 +65,7 @@ func Apply(ctx context.Context, c Clients, system topology.Topology) (Resources,
 			return err
 		}
 		for _, s := range system.Subscriptions {
-			if err := subscribe(ctx, c, s, r); err != nil {
+			if err := subscribe(ctx, c, s, r.Topics[s.Topic], r.Queues); err != nil {
 				return fmt.Errorf("subscription of %s to %s: %w", s.Queue, s.Topic, err)
 			}
 		}
