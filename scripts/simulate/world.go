@@ -168,9 +168,9 @@ func segment(kind string, health float64) string {
 	switch {
 	case health >= 85:
 		return names[0]
-	case health >= 60:
+	case health >= 70:
 		return names[1]
-	case health >= 30:
+	case health >= 35:
 		return names[2]
 	default:
 		return names[3]

@@ -1,0 +1,23 @@
+import { notifyManager, QueryClient } from "@tanstack/react-query";
+import { emptyReplica } from "../live/replica.ts";
+
+/** The one place that names what is in the query cache. */
+export const queryKeys = {
+  /** The replica of the tenant's entities; the socket writes it. */
+  metrics: ["metrics"],
+  /** Reserved for findings. */
+  insights: ["insights"],
+} as const;
+
+export function createQueryClient(): QueryClient {
+  // By default observers hear of a write one timer later, which costs a frame. The feed already
+  // gathers what belongs together, so they hear at once.
+  notifyManager.setScheduler(queueMicrotask);
+  const client = new QueryClient({
+    defaultOptions: { queries: { refetchOnWindowFocus: false } },
+  });
+  // Nothing fetches the replica, so nothing could bring it back.
+  client.setQueryDefaults(queryKeys.metrics, { staleTime: Infinity, gcTime: Infinity });
+  client.setQueryData(queryKeys.metrics, emptyReplica);
+  return client;
+}

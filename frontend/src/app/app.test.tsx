@@ -1,0 +1,194 @@
+import { act, render, screen, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { StrictMode } from "react";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { FakeNetwork } from "../testing/fake-socket.ts";
+import { frame, remove, upsert } from "../testing/wire.ts";
+import { App } from "./app.tsx";
+
+let network: FakeNetwork;
+let paints: FrameRequestCallback[];
+
+beforeEach(() => {
+  network = new FakeNetwork();
+  paints = [];
+  vi.stubGlobal("WebSocket", network.WebSocket);
+  vi.stubGlobal("requestAnimationFrame", (run: FrameRequestCallback) => paints.push(run));
+  vi.stubGlobal("cancelAnimationFrame", () => {});
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+function open() {
+  render(
+    <StrictMode>
+      <App configuration={{ webSocketUrl: "ws://server.test/prod" }} />
+    </StrictMode>,
+  );
+  act(() => {
+    network.latest.serverAccepts();
+  });
+}
+
+async function receive(...messages: unknown[]) {
+  await act(async () => {
+    for (const message of messages) network.latest.serverSends(message);
+    for (const paint of paints.splice(0)) paint(0);
+    // Observers of the query cache hear of a write in a microtask.
+    await Promise.resolve();
+  });
+}
+
+const row = (name: RegExp) => screen.getByRole("row", { name });
+const chip = () => screen.getByRole("status", { name: "Connection" });
+const figure = (name: string) => screen.getByRole("group", { name });
+
+describe("connection", () => {
+  test("the chip says Live while the socket is open, else Disconnected", () => {
+    render(<App configuration={{ webSocketUrl: "ws://server.test/prod" }} />);
+    expect(chip()).toHaveTextContent(/^Disconnected$/);
+    expect(screen.getByText("Not connected")).toBeVisible();
+    act(() => {
+      network.latest.serverAccepts();
+    });
+    expect(chip()).toHaveTextContent(/^Live$/);
+    act(() => {
+      network.latest.serverCloses();
+    });
+    expect(chip()).toHaveTextContent(/^Disconnected$/);
+  });
+
+  test("after a lost connection it admits that changes may be missing", async () => {
+    open();
+    await receive(frame(upsert("stu_1", 1)));
+    expect(screen.queryByText(/Changes made while disconnected/)).toBeNull();
+    act(() => {
+      network.latest.serverCloses();
+    });
+    expect(screen.getByText(/Changes made while disconnected/)).toBeVisible();
+    expect(row(/stu_1/)).toBeVisible();
+  });
+
+  test("without a URL it says what to do", () => {
+    render(<App configuration={{ problem: "No WebSocket URL is configured." }} />);
+    expect(screen.getByRole("main")).toHaveTextContent("config.json");
+    expect(screen.getByRole("main")).toHaveTextContent("VITE_WEBSOCKET_URL");
+    expect(network.sockets).toHaveLength(0);
+  });
+});
+
+describe("entities", () => {
+  test("before the first update it says what it waits for", () => {
+    open();
+    expect(screen.getByText("Waiting for the first update…")).toBeVisible();
+    expect(figure("Students")).toHaveTextContent("—");
+  });
+
+  test("an update is a row, and the next one changes it", async () => {
+    open();
+    await receive(frame(upsert("stu_1", 1, { health_score: 71, segment: "healthy" })));
+    expect(row(/stu_1/)).toHaveTextContent("71");
+    await receive(frame(upsert("stu_1", 2, { health_score: 64, segment: "at_risk" })));
+    expect(row(/stu_1/)).toHaveTextContent("64");
+    expect(row(/stu_1/)).toHaveTextContent("at risk");
+    expect(figure("At risk")).toHaveTextContent("1");
+    const changes = screen.getByRole("region", { name: "Latest changes" });
+    const [latest] = within(changes).getAllByRole("listitem");
+    expect(latest).toHaveTextContent("stu_1");
+    expect(latest).toHaveTextContent("health 71 → 64");
+  });
+
+  test("an older update and a malformed frame change nothing, and the next one arrives", async () => {
+    const warn = vi.spyOn(console, "warn").mockReturnValue();
+    open();
+    await receive(frame(upsert("stu_1", 5, { health_score: 64 })));
+    await receive(frame(upsert("stu_1", 4, { health_score: 10 })), "{", '{"type":7}');
+    expect(row(/stu_1/)).toHaveTextContent("64");
+    await receive(frame(upsert("stu_1", 6, { health_score: 80 })));
+    expect(row(/stu_1/)).toHaveTextContent("80");
+    expect(warn).toHaveBeenCalledTimes(2);
+  });
+
+  test("a removed entity goes, and an older update does not bring it back", async () => {
+    open();
+    await receive(frame(upsert("stu_1", 1), upsert("stu_2", 1)));
+    await receive(frame(remove("stu_1", 3)), frame(upsert("stu_1", 2)));
+    expect(screen.queryByRole("row", { name: /stu_1/ })).toBeNull();
+    expect(row(/stu_2/)).toBeVisible();
+    expect(screen.getByText(/removed/)).toBeVisible();
+  });
+
+  test("only the cells that changed flash", async () => {
+    open();
+    await receive(frame(upsert("stu_1", 1, { health_score: 71, sessions_7d: 3 })));
+    const health = row(/stu_1/).querySelector<HTMLElement>("[data-column=health_score]");
+    const sessions = row(/stu_1/).querySelector<HTMLElement>("[data-column=sessions_7d]");
+    expect(health?.dataset["flash"]).toBeUndefined();
+    await receive(frame(upsert("stu_1", 2, { health_score: 64, sessions_7d: 3 })));
+    const first = health?.dataset["flash"];
+    expect(first).toBeDefined();
+    await receive(frame(upsert("stu_1", 3, { health_score: 60, sessions_7d: 3 })));
+    expect(health?.dataset["flash"]).not.toBe(first);
+    expect(sessions?.dataset["flash"]).toBeUndefined();
+  });
+});
+
+describe("finding", () => {
+  const ids = () =>
+    screen
+      .getAllByRole("rowheader")
+      .map(({ textContent }) => textContent)
+      .join(" ");
+
+  beforeEach(async () => {
+    open();
+    await receive(
+      frame(
+        upsert("stu_2", 1, { health_score: 30 }),
+        upsert("stu_10", 1, { health_score: 20 }),
+        upsert("tut_1", 1, { health_score: 10 }, "tutor"),
+        upsert("sub_1", 1, { region: "north", demand_score: 88 }, "subject"),
+      ),
+    );
+  });
+
+  test("tabs have counts, and that of subjects has more columns", async () => {
+    expect(ids()).toBe("stu_2 stu_10 tut_1 sub_1");
+    expect(screen.queryByRole("columnheader", { name: "Demand" })).toBeNull();
+    await userEvent.click(screen.getByRole("tab", { name: "Subjects 1" }));
+    expect(ids()).toBe("sub_1");
+    expect(screen.getByRole("columnheader", { name: "Demand" })).toBeVisible();
+    expect(row(/sub_1/)).toHaveTextContent("88");
+    await userEvent.click(screen.getByRole("tab", { name: "Regions 0" }));
+    expect(screen.getByText("No region has changed yet")).toBeVisible();
+  });
+
+  test("the search keeps ids that contain it", async () => {
+    await userEvent.type(screen.getByRole("searchbox", { name: "Search by id" }), "_1");
+    expect(ids()).toBe("stu_10 tut_1 sub_1");
+    await userEvent.type(screen.getByRole("searchbox", { name: "Search by id" }), "x");
+    expect(screen.getByText("No id matches")).toBeVisible();
+  });
+
+  test("a heading sorts up, down, and not at all; what changes does not move rows at once", async () => {
+    const health = () => screen.getByRole("columnheader", { name: "Health" });
+    await userEvent.click(within(health()).getByRole("button"));
+    expect(health()).toHaveAttribute("aria-sort", "ascending");
+    expect(ids()).toBe("tut_1 stu_10 stu_2 sub_1");
+    await receive(frame(upsert("stu_2", 2, { health_score: 1 })));
+    expect(ids()).toBe("tut_1 stu_10 stu_2 sub_1");
+    await userEvent.click(within(health()).getByRole("button"));
+    expect(ids()).toBe("stu_10 tut_1 stu_2 sub_1");
+    await userEvent.click(within(health()).getByRole("button"));
+    expect(ids()).toBe("stu_2 stu_10 tut_1 sub_1");
+    expect(health()).not.toHaveAttribute("aria-sort");
+  });
+
+  test("headings explain themselves", () => {
+    const heading = screen.getByRole("columnheader", { name: "Churn risk 14 days" });
+    expect(within(heading).getByRole("button")).toHaveAccessibleDescription(
+      /Probability of leaving within the next 14 days/,
+    );
+  });
+});

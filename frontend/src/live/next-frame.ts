@@ -1,0 +1,13 @@
+/** A page that is not painted gets no animation frames: after this many milliseconds we go on anyway. */
+const unpaintedDelay = 250;
+
+/** Runs a function once: before the next paint, or a little later where nothing is painted. */
+export function onNextFrame(run: () => void): void {
+  const go = (): void => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    run();
+  };
+  const frame = requestAnimationFrame(go);
+  const timer = setTimeout(go, unpaintedDelay);
+}

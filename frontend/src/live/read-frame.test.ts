@@ -1,0 +1,104 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { frame, remove, upsert } from "../testing/wire.ts";
+import { readFrame, type Rejection } from "./read-frame.ts";
+
+const examples = import.meta.glob<string>(
+  "../../../contracts/examples/frames/metric-update/v1/*.json",
+  { eager: true, query: "?raw", import: "default" },
+);
+
+const good = upsert("stu_1", 1, { health_score: 71, segment: "healthy" });
+
+/** A frame with one update that differs from a good one. */
+function frameWith(change: object): string {
+  const { data, ...rest } = JSON.parse(frame(good)) as { data: object[] };
+  return JSON.stringify({ ...rest, data: [{ ...data[0], ...change }] });
+}
+
+test("reads what it wrote", () => {
+  const updates = [good, remove("stu_2", 9)];
+  expect(readFrame(frame(...updates))).toEqual({ updates, rejections: [] });
+});
+
+test("reads every example of the contract", () => {
+  expect(Object.keys(examples).length).toBeGreaterThan(3);
+  for (const example of Object.values(examples)) {
+    const { updates, rejections } = readFrame(example);
+    expect(rejections).toEqual([]);
+    expect(updates).toHaveLength((JSON.parse(example) as { data: unknown[] }).data.length);
+  }
+});
+
+describe("names what it cannot use", () => {
+  const cases: [Rejection, unknown][] = [
+    ["not_text", new ArrayBuffer(4)],
+    ["not_text", undefined],
+    ["not_json", ""],
+    ["not_json", '{"type":"METRIC_UPDATE"'],
+    ["not_a_frame", "null"],
+    ["not_a_frame", "[]"],
+    ["not_a_frame", '"METRIC_UPDATE"'],
+    ["not_a_frame", '{"type":7}'],
+    ["not_a_frame", '{"type":"METRIC_UPDATE","version":1}'],
+    ["unknown_frame", '{"type":"RECONNECT","version":1}'],
+    ["unknown_version", '{"type":"METRIC_UPDATE","version":2,"data":[]}'],
+    ["unknown_version", '{"type":"METRIC_UPDATE","version":"1","data":[]}'],
+    ["unknown_update", frameWith({ entity_type: "parent" })],
+    ["unknown_update", frameWith({ operation: "ARCHIVE" })],
+    ["malformed_update", frameWith({ entity_id: "" })],
+    ["malformed_update", frameWith({ entity_id: 7 })],
+    ["malformed_update", frameWith({ version: 7 })],
+    ["malformed_update", frameWith({ version: { epoch: 1, revision: 1.5 } })],
+    ["malformed_update", frameWith({ version: { epoch: -1, revision: 1 } })],
+    ["malformed_update", frameWith({ version: { epoch: 1, revision: 2 ** 53 } })],
+    ["malformed_update", frameWith({ written_at: null })],
+    ["malformed_update", frameWith({ attributes: null })],
+    ["malformed_update", frameWith({ attributes: [] })],
+    ["malformed_update", frameWith({ attributes: { health_score: "71" } })],
+    ["malformed_update", frameWith({ attributes: { health_score: null } })],
+    ["malformed_update", frameWith({ attributes: { segment: 3 } })],
+    ["malformed_update", frameWith({ operation: "REMOVE" })],
+  ];
+  test.each(cases)("%s: %s", (reason, data) => {
+    expect(readFrame(data)).toEqual({ updates: [], rejections: [reason] });
+  });
+});
+
+test("a bad update does not take the good ones beside it along", () => {
+  const message = JSON.parse(frame(good, remove("stu_2", 9))) as { data: unknown[] };
+  message.data.splice(1, 0, null, { entity_type: "student" });
+  const { updates, rejections } = readFrame(JSON.stringify(message));
+  expect(updates).toEqual([good, remove("stu_2", 9)]);
+  expect(rejections).toEqual(["malformed_update", "malformed_update"]);
+});
+
+test("fields and attributes of a later contract are left out", () => {
+  const message = JSON.parse(
+    frameWith({ colour: "red", attributes: { health_score: 71, mood: { of: "the day" } } }),
+  ) as object;
+  const { updates, rejections } = readFrame(JSON.stringify({ ...message, cursor: 7 }));
+  expect(rejections).toEqual([]);
+  expect(updates).toEqual([upsert("stu_1", 1, { health_score: 71 })]);
+});
+
+test("a value of a later contract is kept", () => {
+  const { updates } = readFrame(frame(upsert("stu_1", 1, { segment: "dormant" })));
+  expect(updates).toEqual([upsert("stu_1", 1, { segment: "dormant" })]);
+});
+
+test("never throws, whatever arrives", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.json(), fc.anything()), (data) => {
+      expect(() => readFrame(data)).not.toThrow();
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.jsonValue()), (data) => {
+      const { updates, rejections } = readFrame(
+        JSON.stringify({ type: "METRIC_UPDATE", version: 1, data }),
+      );
+      expect(updates.length + rejections.length).toBe(data.length);
+    }),
+  );
+});
