@@ -184,8 +184,9 @@ func Default() Topology {
 					"QUARANTINE_QUEUE_URL": {QueueURL, quarantine},
 				},
 			},
-			{Name: connect, Command: "connect", Timeout: 10 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
-			{Name: disconnect, Command: "disconnect", Timeout: 10 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
+			// A handshake must end well before the fanout believes that a connection is absent (10 s).
+			{Name: connect, Command: "connect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
+			{Name: disconnect, Command: "disconnect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
 		},
 		Workers: []Worker{{
 			Name: "iops-dashboard-fanout", Command: "fanout", StopTimeout: 20 * time.Second,

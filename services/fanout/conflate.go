@@ -44,7 +44,8 @@ type entity struct {
 	id   string
 }
 
-// decode sorts messages into events and rejects. The reason of a reject never quotes the body.
+// decode sorts messages into events and rejects. The reason of a reject quotes no value of the body,
+// but may quote names: of a type that is not known, or of a member.
 func decode(messages []queue.Message) (events []event, rejects []rejected) {
 	for _, m := range messages {
 		e, err := contracts.DecodeEvent([]byte(m.Body))

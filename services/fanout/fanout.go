@@ -29,6 +29,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/queue"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -45,13 +47,15 @@ type Config struct {
 	// Window is how many messages are conflated together at most. A window takes what the queue
 	// has and never waits for more. Defaults to 100.
 	Window int
-	// Windows is how many windows are under way at most. One whose last connection is slow waits
-	// for it while others go on. Defaults to 64.
-	Windows int
+	// UnderWay is how many messages are worked on at most, in all windows. A window whose last
+	// connection is slow waits for it while others go on. Defaults to 6400.
+	UnderWay int
 	// Readers is how many windows read the registry at a time. While all of them read, nothing is
 	// received, so messages gather and the next window conflates more. Defaults to 2.
 	Readers int
-	// Posters is how many posts are in flight at most, in all windows. Defaults to 64.
+	// Posters is how many posts are in flight at most, in all windows. A connection that does not
+	// answer keeps one in each window that has something for it, for PostTimeout at each try: with
+	// many windows a second, a few such connections slow down all. Defaults to 64.
 	Posters int
 	// Parked is how many connections may wait for their next try without a poster. More than that
 	// keep their posters, which slows the whole down. Defaults to 1024.
@@ -78,7 +82,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	defaultTo(&c.Window, 100)
-	defaultTo(&c.Windows, 64)
+	defaultTo(&c.UnderWay, 6400)
 	defaultTo(&c.Readers, 2)
 	defaultTo(&c.Posters, 64)
 	defaultTo(&c.Parked, 1024)
@@ -100,14 +104,17 @@ func defaultTo[T comparable](field *T, value T) {
 func (c Config) validate() error {
 	var errs []error
 	if c.Queue == nil || c.Registry == nil || c.Gateway == nil || c.Log == nil {
-		errs = append(errs, errors.New("Queue, Registry, Gateway and Log are needed"))
+		errs = append(errs, errors.New("needs Queue, Registry, Gateway and Log"))
 	}
 	for name, n := range map[string]int{
-		"Window": c.Window, "Windows": c.Windows, "Readers": c.Readers, "Posters": c.Posters, "Parked": c.Parked, "Tries": c.Tries,
+		"Window": c.Window, "Readers": c.Readers, "Posters": c.Posters, "Parked": c.Parked, "Tries": c.Tries,
 	} {
 		if n < 1 {
 			errs = append(errs, fmt.Errorf("%s is %d, want 1 or more", name, n))
 		}
+	}
+	if c.UnderWay < c.Window {
+		errs = append(errs, fmt.Errorf("UnderWay is %d, less than one Window of %d", c.UnderWay, c.Window))
 	}
 	if need := max(c.NewbornAge, time.Duration(c.Tries)*c.PostTimeout); need >= c.budget() {
 		errs = append(errs, fmt.Errorf("a window has %v (two thirds of Visibility), and one connection may need %v", c.budget(), need))
@@ -125,8 +132,8 @@ func (c Config) settling() time.Duration { return c.Visibility / 6 }
 type Worker struct {
 	Config
 	posters *pool
-	windows chan struct{} // one place for each window under way
-	readers chan struct{} // one place for each window that reads the registry
+	room    *semaphore.Weighted // one place for each message under way
+	readers chan struct{}       // one place for each window that reads the registry
 }
 
 // New returns a Worker, or an error that names everything that is wrong with the configuration.
@@ -138,7 +145,7 @@ func New(c Config) (*Worker, error) {
 	return &Worker{
 		Config:  c,
 		posters: newPool(c.Posters, c.Parked),
-		windows: make(chan struct{}, c.Windows),
+		room:    semaphore.NewWeighted(int64(c.UnderWay)),
 		readers: make(chan struct{}, c.Readers),
 	}, nil
 }

@@ -271,6 +271,32 @@ func TestHalfFailedDelete(t *testing.T) {
 	}
 }
 
+// One that can never be deleted does not keep the others from their next try.
+func TestDeleteThatFailsInTwoWays(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		hopeless, unlucky := r.send("stu_1", 1), r.send("stu_2", 1)
+		var calls atomic.Int64
+		r.queue.OnDelete = func(m queue.Message) error {
+			switch {
+			case m.ID == hopeless:
+				return failure(fault.Invalid)
+			case m.ID == unlucky && calls.Add(1) == 1:
+				return failure(fault.Transient)
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(5 * time.Second)
+		if got := r.queue.Waiting(); len(got) != 1 || got[0].ID != hopeless {
+			t.Errorf("left: %v", got)
+		}
+		if got := r.windows()[0].Undeleted; got != 1 {
+			t.Errorf("%d undeleted", got)
+		}
+	})
+}
+
 func TestDuplicatesAndOldVersionsAreConflated(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, func(r *rig) {
@@ -471,9 +497,41 @@ func TestSlowConnectionDoesNotStopOthers(t *testing.T) {
 	})
 }
 
+// The default load has eight updates a second, each a window of its own. One connection that keeps all
+// of them waiting, as long as it can, must not keep the others waiting.
+func TestOneBadConnectionAtTheDefaultLoad(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		age   time.Duration
+		spoil func(*rig)
+	}{
+		"gone as a newborn": {0, func(r *rig) { r.gateway.Close("bad") }},
+		"never answers":     {grown, func(r *rig) { r.gateway.Hold("bad") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, nil, func(r *rig) {
+				r.connect("default", "bad", tc.age)
+				r.connect("default", "good", grown)
+				tc.spoil(r)
+				r.start()
+				for n := range 96 {
+					r.send(fmt.Sprint("stu_", n), 1)
+					synctest.Wait()
+					if got := len(r.gateway.Frames("good")); got != n+1 {
+						t.Errorf("%d frames of %d", got, n+1)
+						break
+					}
+					time.Sleep(125 * time.Millisecond)
+				}
+			})
+		})
+	}
+}
+
 func TestReceivesOnlyWhatThereIsRoomFor(t *testing.T) {
 	t.Parallel()
-	small := func(c *Config) { c.Window, c.Windows = 10, 2 }
+	small := func(c *Config) { c.Window, c.UnderWay = 10, 20 }
 	bubble(t, small, func(r *rig) {
 		r.connect("default", "a", grown)
 		release := r.gateway.Hold("a")
@@ -741,11 +799,11 @@ func TestWindowLine(t *testing.T) {
 
 func TestConfigFaultsAreReportedTogether(t *testing.T) {
 	t.Parallel()
-	_, err := New(Config{Posters: -1, Tries: -2, Visibility: 12 * time.Second})
+	_, err := New(Config{Posters: -1, Tries: -2, UnderWay: 99, Visibility: 12 * time.Second})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"Queue", "Posters", "Tries", "Visibility"} {
+	for _, want := range []string{"Queue", "Posters", "Tries", "UnderWay", "Visibility"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not tell of %s", err, want)
 		}

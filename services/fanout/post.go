@@ -73,7 +73,7 @@ func (d delivery) frame(ctx context.Context, f frame) verdict {
 			})
 			return v
 		case spent:
-			d.Log.WarnContext(ctx, "connection not served", d.logID(), "kind", fault.KindOf(err).String(), "attempt", try)
+			d.Log.WarnContext(ctx, "connection not served", d.logID(), "kind", fault.KindOf(err).String(), "error", err.Error(), "attempt", try)
 			return v
 		default:
 			return v

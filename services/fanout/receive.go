@@ -27,21 +27,22 @@ type batch struct {
 // receive hands over batches until ctx ends. It receives only when there is room for a window.
 func (w *Worker) receive(ctx context.Context, start func(batch)) {
 	failures := 0
-	for take(ctx, w.windows) {
+	for w.room.Acquire(ctx, int64(w.Window)) == nil {
 		if !take(ctx, w.readers) {
-			<-w.windows
+			w.room.Release(int64(w.Window))
 			return
 		}
 		messages, at, err := w.gather(ctx)
-		if len(messages) > 0 {
+		n := len(messages)
+		w.room.Release(int64(w.Window - n))
+		if n > 0 {
 			start(batch{
 				messages: messages, receivedAt: at,
 				readDone: func() { <-w.readers },
-				done:     func() { <-w.windows },
+				done:     func() { w.room.Release(int64(n)) },
 			})
 		} else {
 			<-w.readers
-			<-w.windows
 		}
 		failures = w.outage(ctx, failures, err)
 	}

@@ -110,11 +110,16 @@ func (r *rig) end() {
 func (r *rig) wantIdle() {
 	r.t.Helper()
 	for name, places := range map[string]chan struct{}{
-		"posters": r.worker.posters.posters, "parked": r.worker.posters.parked, "windows": r.worker.windows, "readers": r.worker.readers,
+		"posters": r.worker.posters.posters, "parked": r.worker.posters.parked, "readers": r.worker.readers,
 	} {
 		if n := len(places); n > 0 {
 			r.t.Errorf("%d %s are still taken", n, name)
 		}
+	}
+	if all := int64(r.worker.UnderWay); r.worker.room.TryAcquire(all) {
+		r.worker.room.Release(all)
+	} else {
+		r.t.Error("messages are still under way")
 	}
 }
 

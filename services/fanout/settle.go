@@ -84,13 +84,15 @@ func (w *window) delete(ctx context.Context, messages []queue.Message) int {
 		if err == nil {
 			return 0
 		}
+		temporary := fault.KindOf(err).Temporary()
 		if failed, ok := errors.AsType[*queue.BatchError](err); ok {
-			messages = messages[:0:0]
+			messages, temporary = messages[:0:0], false
 			for _, f := range failed.Failed {
 				messages = append(messages, f.Message)
+				temporary = temporary || fault.KindOf(f.Err).Temporary()
 			}
 		}
-		if try == settleTries || !fault.KindOf(err).Temporary() || !sleep(ctx, pauseBefore(try+1, err)) {
+		if try == settleTries || !temporary || !sleep(ctx, pauseBefore(try+1, err)) {
 			w.Log.WarnContext(ctx, "messages not deleted", "messages", len(messages), "attempt", try,
 				"kind", fault.KindOf(err).String(), "error", err.Error())
 			return len(messages)

@@ -349,7 +349,7 @@ func (h *Host) run(f *function, s *sandbox, inv *invocation) (Result, error) {
 // boot starts a sandbox and waits until it asks for its first event. AWS repeats an initialisation that failed or
 // overran once, inside the invocation and on its time: then deadline says when that time ends.
 func (h *Host) boot(f *function, inv *invocation) (s *sandbox, deadline time.Time, failed *answer, err error) {
-	s, failed, err = h.start(f, inv, f.InitTimeout)
+	s, _, err = h.start(f, inv, f.InitTimeout)
 	if err != nil || s != nil {
 		return s, deadline, nil, err
 	}

@@ -17,6 +17,10 @@ import (
 	"github.com/iops-dashboard/live/services/internal/run"
 )
 
+// minConnections is what one read of the registry uses at a time. The queue needs more than one, too:
+// a long poll has its connection to itself.
+const minConnections = 16
+
 func main() { run.Main("fanout", start) }
 
 func start(ctx context.Context, log *slog.Logger) error {
@@ -24,14 +28,14 @@ func start(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.AWS(ctx, c.Posters)
+	cfg, err := config.AWS(ctx, max(c.Posters, minConnections))
 	if err != nil {
 		return err
 	}
 	worker, err := fanout.New(fanout.Config{
 		Queue:      sqsqueue.New(sqs.NewFromConfig(cfg), c.QueueURL, c.DeadLetterURL),
 		Registry:   dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{}),
-		Gateway:    awsgateway.New(cfg, c.CallbackURL),
+		Gateway:    awsgateway.New(cfg, string(c.CallbackURL)),
 		Log:        log,
 		Posters:    c.Posters,
 		Visibility: c.Visibility,

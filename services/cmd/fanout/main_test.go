@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -58,10 +56,11 @@ func TestProgram(t *testing.T) {
 	defer callback.Close()
 
 	db, messages := awstest.DynamoDB(t), awstest.SQS(t)
-	connections := table(t, db)
+	connections := awstest.Table(t)
 	url, dead := newQueue(t, messages), newQueue(t, messages)
 	for name, value := range map[string]string{
 		"CONNECTIONS_TABLE": connections, "FANOUT_QUEUE_URL": url, "FANOUT_DLQ_URL": dead, "FANOUT_VISIBILITY": "30s",
+		"FANOUT_POSTERS":            "1", // the narrowest there is
 		"WEBSOCKET_API_ENDPOINT":    callback.URL + "/prod",
 		"AWS_ENDPOINT_URL_DYNAMODB": *db.Options().BaseEndpoint,
 		"AWS_ENDPOINT_URL_SQS":      *messages.Options().BaseEndpoint,
@@ -139,26 +138,6 @@ const event = `{"specversion":"1.0","id":"8f6f5f2c1d0e4b3a9c7d6e5f4a3b2c1d","typ
 "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 "data":{"entity_type":"student","entity_id":"stu_4532","operation":"UPSERT","version":{"epoch":1795000000000,"revision":12},
 "sequence":"100000000003498069978","written_at":"2026-11-22T10:00:00.123Z","current":{"health_score":71.5},"previous":null,"changed":["health_score"]}}`
-
-func table(t *testing.T, client *dynamodb.Client) string {
-	t.Helper()
-	name := awstest.Name("connections")
-	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
 
 func newQueue(t *testing.T, client *sqs.Client) string {
 	t.Helper()

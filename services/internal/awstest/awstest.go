@@ -27,8 +27,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
 	"go.uber.org/goleak"
 )
 
@@ -80,6 +82,47 @@ func SQS(t testing.TB) *sqs.Client {
 // Name returns a resource name that no other test of this process uses.
 func Name(prefix string) string {
 	return fmt.Sprintf("%s-%d", prefix, names.Add(1))
+}
+
+// Table creates a table with the string keys pk and sk, as all our own tables have, and returns its
+// name.
+func Table(t testing.TB) string {
+	t.Helper()
+	name := Name("table")
+	attribute := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	key := func(name string, kind types.KeyType) types.KeySchemaElement {
+		return types.KeySchemaElement{AttributeName: &name, KeyType: kind}
+	}
+	_, err := DynamoDB(t).CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName:            &name,
+		BillingMode:          types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{attribute("pk"), attribute("sk")},
+		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Around returns an entry of a client's APIOptions that has f stand around each call, retries
+// included: f sees the call's input, makes the call with next unless it has an answer of its own,
+// and returns the call's output.
+func Around(f func(ctx context.Context, input any, next func() (any, error)) (any, error)) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("around", func(
+			ctx context.Context, in middleware.InitializeInput, handler middleware.InitializeHandler,
+		) (out middleware.InitializeOutput, metadata middleware.Metadata, err error) {
+			out.Result, err = f(ctx, in.Parameters, func() (any, error) {
+				var made middleware.InitializeOutput
+				made, metadata, err = handler.HandleInitialize(ctx, in)
+				return made.Result, err
+			})
+			return out, metadata, err
+		}), middleware.Before)
+	}
 }
 
 func config(url string) aws.Config {

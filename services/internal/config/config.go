@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,12 +41,25 @@ type Fanout struct {
 	DeadLetterURL    string `env:"FANOUT_DLQ_URL,required,notEmpty"`
 	// CallbackURL is the management endpoint of the WebSocket API with its stage, without
 	// "/@connections", as https://{api-id}.execute-api.{region}.amazonaws.com/prod.
-	CallbackURL string `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"`
+	CallbackURL HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"`
 	// Visibility is the queue's visibility timeout, within which the worker must have done with a
 	// message.
 	Visibility time.Duration `env:"FANOUT_VISIBILITY,required,notEmpty"`
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
+}
+
+// HTTPURL is an absolute address that begins with https, or http on one machine.
+type HTTPURL string
+
+// UnmarshalText refuses everything else: the browsers' wss address, for one, which no call can use.
+func (u *HTTPURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" {
+		return fmt.Errorf("%q does not begin with https:// and a host", text)
+	}
+	*u = HTTPURL(text)
+	return nil
 }
 
 // Read fills T from the environment. All faults are reported together, by variable name.

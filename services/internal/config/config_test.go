@@ -78,10 +78,32 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 	}
 }
 
-func TestDefaults(t *testing.T) {
-	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "WEBSOCKET_API_ENDPOINT"} {
+// The browser's address of the API is the likeliest mistake, and each post would fail with it.
+func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
+	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL"} {
 		t.Setenv(name, "x")
 	}
+	t.Setenv("FANOUT_VISIBILITY", "30s")
+	for value, good := range map[string]bool{
+		"https://abcd1234.execute-api.us-east-1.amazonaws.com/prod": true,
+		"http://127.0.0.1:4000/prod":                                true,
+		"wss://abcd1234.execute-api.us-east-1.amazonaws.com/prod":   false,
+		"abcd1234.execute-api.us-east-1.amazonaws.com/prod":         false,
+		"https:///prod": false,
+	} {
+		t.Setenv("WEBSOCKET_API_ENDPOINT", value)
+		_, err := config.Read[config.Fanout]()
+		if good != (err == nil) || !good && !strings.Contains(err.Error(), "CallbackURL") {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL"} {
+		t.Setenv(name, "x")
+	}
+	t.Setenv("WEBSOCKET_API_ENDPOINT", "http://127.0.0.1:4000/prod")
 	t.Setenv("FANOUT_VISIBILITY", "30s")
 	c, err := config.Read[config.Fanout]()
 	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second {

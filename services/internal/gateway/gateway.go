@@ -13,8 +13,8 @@ const MaxFrame = 128 << 10
 type Gateway interface {
 	// Post sends one text frame, once: it never retries. It keeps no hold of frame and does not
 	// change it, so one frame may be posted to many connections at a time. Success means that
-	// the gateway has accepted the frame, not that the client has read it. The kind of an error
-	// is the whole verdict:
+	// the gateway has accepted the frame, not that the client has read it. The text of an error
+	// tells neither the connection nor the frame, and its kind is the whole verdict:
 	//
 	//	Gone        the connection was closed, never was, or has not finished its handshake
 	//	Throttled   the account's rate is used up, or the client reads too slowly

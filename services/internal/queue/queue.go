@@ -66,7 +66,7 @@ type Queue interface {
 	// [MaxAttributes] loses the last of them by name, and the reason tells which. If an error
 	// comes between the two steps, the message is in both queues. The kind is TooLarge if the
 	// reason does not fit beside the body: then the message is left to the maxReceiveCount.
-	// The reason must not quote the body.
+	// The reason must quote no value of the body, since it also goes into logs.
 	DeadLetter(ctx context.Context, m Message, reason string) error
 }
 

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
-	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/gateway"
@@ -44,20 +45,25 @@ func (g *Gateway) Post(ctx context.Context, connectionID string, frame []byte) e
 }
 
 // classify gives an error of the SDK its kind. The status code decides, since a 410 has no body
-// and 400 no type in the SDK; the type is asked only where there is no status.
+// and 400 no type in the SDK. What may tell the connection is left out: the address of the request,
+// and the service's message, which quotes an id that it does not like.
 // https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/API_PostToConnection.html
 func classify(err error) error {
 	const op = "gateway.Post"
 	if err == nil {
 		return nil
 	}
-	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		return fault.New(op, kindOf(answer.HTTPStatusCode()), err)
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok && answer.HTTPStatusCode() != 0 {
+		code := ""
+		if api, ok := errors.AsType[smithy.APIError](err); ok {
+			code = api.ErrorCode()
+		}
+		return fault.Newf(op, kindOf(answer.HTTPStatusCode()), "status %d %s", answer.HTTPStatusCode(), code)
 	}
-	if _, ok := errors.AsType[*types.GoneException](err); ok {
-		return fault.New(op, fault.Gone, err)
+	if sent, ok := errors.AsType[*url.Error](err); ok {
+		err = sent.Err
 	}
-	return fault.New(op, fault.Transient, err)
+	return fault.New(op, fault.Transient, err) // no answer was had
 }
 
 func kindOf(status int) fault.Kind {

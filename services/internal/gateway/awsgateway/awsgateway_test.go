@@ -97,8 +97,12 @@ func TestNobodyListensIsTransient(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	g := awsgateway.New(cfg(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}), server.URL)
-	if err := g.Post(t.Context(), "c=", []byte("{}")); fault.KindOf(err) != fault.Transient || err == nil {
+	err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", []byte("{}"))
+	if fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v, want kind transient", err)
+	}
+	if text := err.Error(); strings.Contains(text, "Jx-TaE0") || !strings.Contains(text, "refused") {
+		t.Errorf("the error tells %s", text)
 	}
 }
 
@@ -141,7 +145,7 @@ var answers = map[fault.Kind]http.HandlerFunc{
 	fault.Gone:      answer(410, "GoneException", ""),
 	fault.Throttled: answer(429, "LimitExceededException", `{"message":"Limit Exceeded"}`),
 	fault.TooLarge:  answer(413, "PayloadTooLargeException", `{"message":"Payload too large"}`),
-	fault.Denied:    answer(403, "ForbiddenException", `{"message":"Forbidden"}`),
+	fault.Denied:    answer(400, "BadRequestException", `{"message":"Invalid connectionId: Jx-TaE0_GjQFvSw="}`),
 	fault.Transient: answer(500, "InternalServerErrorException", `{"message":"Internal server error"}`),
 }
 

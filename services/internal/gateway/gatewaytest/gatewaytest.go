@@ -39,6 +39,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"ClosedIsGone", closed},
 		{"EachFailureHasItsKind", kinds},
 		{"FailuresAreNotRetried", once},
+		{"ErrorsHideTheConnection", hidden},
 		{"TooLarge", tooLarge},
 		{"TimeoutIsTransient", timeout},
 		{"FrameArrivesAsItIs", verbatim},
@@ -79,6 +80,17 @@ func once(t *testing.T, h Harness) {
 		h.Fail(id, kind)
 		want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), kind)
 		frames(t, h)
+	}
+}
+
+func hidden(t *testing.T, h Harness) {
+	h.Open(id)
+	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
+		h.Fail(id, kind)
+		err := h.Gateway.Post(t.Context(), id, []byte(`{"n":"canary"}`))
+		if err == nil || strings.Contains(err.Error(), id[:len(id)-1]) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%v: the error tells %v", kind, err)
+		}
 	}
 }
 

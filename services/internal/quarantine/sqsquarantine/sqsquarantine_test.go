@@ -139,13 +139,9 @@ func TestErrorsHaveKinds(t *testing.T) {
 			t.Parallel()
 			client := sqs.New(sqs.Options{
 				Region: "us-east-1", Retryer: aws.NopRetryer{},
-				APIOptions: []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
-					return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("fail", func(
-						context.Context, middleware.InitializeInput, middleware.InitializeHandler,
-					) (middleware.InitializeOutput, middleware.Metadata, error) {
-						return middleware.InitializeOutput{}, middleware.Metadata{}, tc.err
-					}), middleware.Before)
-				}},
+				APIOptions: []func(*middleware.Stack) error{awstest.Around(func(context.Context, any, func() (any, error)) (any, error) {
+					return nil, tc.err
+				})},
 			})
 			err := sqsquarantine.New(client, "url").Put(t.Context(), quarantinetest.Record())
 			if fault.KindOf(err) != tc.want || !errors.Is(err, tc.err) {

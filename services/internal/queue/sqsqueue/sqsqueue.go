@@ -3,7 +3,6 @@ package sqsqueue
 
 import (
 	"context"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -26,20 +25,27 @@ type Queue struct {
 var _ queue.Queue = (*Queue)(nil)
 
 // New returns the queue at url, whose dead letters go to the queue at deadLetterURL. The client's
-// own retries stay in force.
+// own retries stay in force, for all calls but Receive.
 func New(client *sqs.Client, url, deadLetterURL string) *Queue {
 	return &Queue{client: client, url: url, deadLetter: deadLetterURL}
 }
 
-// Receive makes one ReceiveMessage call.
+// overdue is how long after the end of its wait a receive counts as never to be answered.
+const overdue = 5 * time.Second
+
+// Receive makes one ReceiveMessage call. The SDK does not repeat it: a second long poll would wait
+// once more. A wait of 0 is whatever the queue itself waits, since the SDK does not send it; queues
+// must keep SQS's own default of none.
 func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]queue.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+overdue)
+	defer cancel()
 	output, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,
 		MaxNumberOfMessages:         int32(limit),
 		WaitTimeSeconds:             int32(wait.Round(time.Second) / time.Second),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	})
+	}, func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 	if err != nil {
 		return nil, classify("queue.Receive", err)
 	}
@@ -141,13 +147,10 @@ func batches(op string, messages []queue.Message, do func([]queue.Message) ([]ty
 func message(m types.Message) queue.Message {
 	received, _ := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	sent, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
-	attributes := maps.Collect(func(yield func(string, queue.Attribute) bool) {
-		for name, v := range m.MessageAttributes {
-			if !yield(name, attribute(v)) {
-				return
-			}
-		}
-	})
+	attributes := make(map[string]queue.Attribute, len(m.MessageAttributes))
+	for name, v := range m.MessageAttributes {
+		attributes[name] = attribute(v)
+	}
 	return queue.Message{
 		ID:           aws.ToString(m.MessageId),
 		Receipt:      aws.ToString(m.ReceiptHandle),

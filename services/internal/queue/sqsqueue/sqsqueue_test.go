@@ -3,16 +3,18 @@ package sqsqueue_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/iops-dashboard/live/services/internal/awstest"
 	"github.com/iops-dashboard/live/services/internal/fault"
@@ -89,6 +91,43 @@ func TestErrorsHaveKinds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server that took the call and hangs must not hold its caller for ever.
+func TestReceiveThatIsNeverAnswered(t *testing.T) {
+	t.Parallel()
+	q := sqsqueue.New(intercepted(t, func(ctx context.Context, _ any) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}), "q", "d")
+	for _, wait := range []time.Duration{0, queue.MaxWait} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			defer cancel()
+			_, err := q.Receive(ctx, 1, wait)
+			if took := time.Since(begin); fault.KindOf(err) != fault.Transient || took <= wait || took > wait+5*time.Second {
+				t.Errorf("%v after %v", err, took)
+			}
+		})
+	}
+}
+
+// A second long poll would make the wait twice as long; the caller has its own loop.
+func TestReceiveIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	options := awstest.SQS(t).Options()
+	options.BaseEndpoint = &server.URL
+	_, err := sqsqueue.New(sqs.New(options), server.URL+"/q", "d").Receive(t.Context(), 1, queue.MaxWait)
+	if fault.KindOf(err) != fault.Transient || err == nil || calls.Load() != 1 {
+		t.Errorf("%v after %d calls", err, calls.Load())
 	}
 }
 
@@ -227,31 +266,28 @@ func without[E any](entries []E, drop func(E) bool) []E {
 func intercepted(t *testing.T, before func(ctx context.Context, input any) (any, error)) *sqs.Client {
 	t.Helper()
 	options := awstest.SQS(t).Options()
-	options.APIOptions = append(options.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("intercept",
-			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (out middleware.InitializeOutput, md middleware.Metadata, err error) {
-				result, err := before(ctx, in.Parameters)
-				if err != nil {
-					return out, md, err
-				}
-				failed, partly := result.([]types.BatchResultErrorEntry)
-				if result != nil && !partly {
-					return middleware.InitializeOutput{Result: result}, md, nil
-				}
-				if partly && emptyBatch(in.Parameters) {
-					out.Result = emptyAnswer(in.Parameters)
-				} else if out, md, err = next.HandleInitialize(ctx, in); err != nil {
-					return out, md, err
-				}
-				switch answer := out.Result.(type) {
-				case *sqs.DeleteMessageBatchOutput:
-					answer.Failed = append(answer.Failed, failed...)
-				case *sqs.ChangeMessageVisibilityBatchOutput:
-					answer.Failed = append(answer.Failed, failed...)
-				}
-				return out, md, nil
-			}), middleware.After)
-	})
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(ctx context.Context, input any, next func() (any, error)) (any, error) {
+		answer, err := before(ctx, input)
+		if err != nil {
+			return nil, err
+		}
+		failed, partly := answer.([]types.BatchResultErrorEntry)
+		if answer != nil && !partly {
+			return answer, nil
+		}
+		if partly && emptyBatch(input) {
+			answer = emptyAnswer(input)
+		} else if answer, err = next(); err != nil {
+			return nil, err
+		}
+		switch answer := answer.(type) {
+		case *sqs.DeleteMessageBatchOutput:
+			answer.Failed = append(answer.Failed, failed...)
+		case *sqs.ChangeMessageVisibilityBatchOutput:
+			answer.Failed = append(answer.Failed, failed...)
+		}
+		return answer, nil
+	}))
 	return sqs.New(options)
 }
 

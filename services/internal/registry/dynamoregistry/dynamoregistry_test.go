@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/iops-dashboard/live/services/internal/awstest"
 	"github.com/iops-dashboard/live/services/internal/fault"
@@ -34,7 +33,7 @@ func TestConformance(t *testing.T) {
 				failing.Store(-1)
 				client := intercepted(t, failPage(&failing))
 				return registrytest.Harness{
-					Registry: dynamoregistry.New(client, table(t, client), dynamoregistry.Options{
+					Registry: dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{
 						PageSize: registrytest.PageSize, Parallel: parallel,
 					}),
 					FailPage: func(n int) { failing.Store(int64(n)) },
@@ -101,7 +100,7 @@ func TestCloseFinishesAHalfClose(t *testing.T) {
 		}
 		return nil
 	})
-	r := dynamoregistry.New(client, table(t, client), dynamoregistry.Options{})
+	r := dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{})
 	c := registrytest.Connection("acme", 1)
 	if err := r.Open(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -122,10 +121,38 @@ func TestCloseFinishesAHalfClose(t *testing.T) {
 	}
 }
 
+// DynamoDB may take days to delete what has expired, and need not delete a connection's items
+// together: a view item without its meta item could never be closed.
+func TestExpiredConnectionsAreNotWatchers(t *testing.T) {
+	t.Parallel()
+	client := awstest.DynamoDB(t)
+	r := dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{})
+	expired, old := registrytest.Connection("acme", 1), registrytest.Connection("acme", 2)
+	expired.ConnectedAt = time.Now().Add(-registry.Lifetime - time.Second)
+	old.ConnectedAt = time.Now().Add(-registry.Lifetime + time.Minute)
+	for _, c := range []registry.Connection{expired, old} {
+		if err := r.Open(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for page, err := range r.Watchers(t.Context(), "acme") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page {
+			got = append(got, c.ID)
+		}
+	}
+	if len(got) != 1 || got[0] != old.ID {
+		t.Errorf("watchers %v, want %s alone", got, old.ID)
+	}
+}
+
 func TestStoredForm(t *testing.T) {
 	t.Parallel()
 	client := awstest.DynamoDB(t)
-	name := table(t, client)
+	name := awstest.Table(t)
 	r := dynamoregistry.New(client, name, dynamoregistry.Options{})
 	at := time.UnixMilli(1_795_000_000_123)
 	c := registry.Connection{ID: "L0SM9cOFvHcCIhw=", Tenant: "acme", ConnectedAt: at}
@@ -184,7 +211,7 @@ func TestReadsAreConsistentQueries(t *testing.T) {
 func BenchmarkWatchers(b *testing.B) {
 	client := awstest.DynamoDB(b)
 	for _, connections := range []int{0, 1000} {
-		name := table(b, client)
+		name := awstest.Table(b)
 		for n := range connections {
 			if err := dynamoregistry.New(client, name, dynamoregistry.Options{}).Open(b.Context(), registrytest.Connection("acme", n)); err != nil {
 				b.Fatal(err)
@@ -210,41 +237,16 @@ func BenchmarkWatchers(b *testing.B) {
 	}
 }
 
-// table creates a connections table.
-func table(t testing.TB, client *dynamodb.Client) string {
-	t.Helper()
-	name := awstest.Name("connections")
-	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName:   &name,
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // intercepted returns a client whose calls first ask before, and fail with its error.
 func intercepted(t *testing.T, before func(ctx context.Context, input any) error) *dynamodb.Client {
 	t.Helper()
 	options := awstest.DynamoDB(t).Options()
-	options.APIOptions = append(options.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("intercept",
-			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (out middleware.InitializeOutput, md middleware.Metadata, err error) {
-				if err := before(ctx, in.Parameters); err != nil {
-					return out, md, err
-				}
-				return next.HandleInitialize(ctx, in)
-			}), middleware.After)
-	})
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(ctx context.Context, input any, next func() (any, error)) (any, error) {
+		if err := before(ctx, input); err != nil {
+			return nil, err
+		}
+		return next()
+	}))
 	return dynamodb.New(options)
 }
 

@@ -22,7 +22,8 @@ type page struct {
 
 // Watchers queries the tenant's buckets, several at a time, with consistent reads. A page is
 // yielded as soon as it is there; a bucket's next page is asked for once that is done, so a
-// slow caller slows the read and never fills the memory.
+// slow caller slows the read and never fills the memory. Connections past their lifetime are left
+// out: DynamoDB deletes what has expired when it likes, and not a connection's items together.
 func (r *Registry) Watchers(ctx context.Context, tenant string) iter.Seq2[[]registry.Connection, error] {
 	return func(yield func([]registry.Connection, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -113,7 +114,10 @@ func connections(items []map[string]types.AttributeValue) ([]registry.Connection
 		if err != nil {
 			return nil, fault.Newf("registry.Watchers", fault.Internal, "connected_at: %w", err)
 		}
-		all = append(all, registry.Connection{ID: id.Value, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at)})
+		c := registry.Connection{ID: id.Value, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at)}
+		if time.Since(c.ConnectedAt) < registry.Lifetime {
+			all = append(all, c)
+		}
 	}
 	return all, nil
 }

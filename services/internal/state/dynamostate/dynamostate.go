@@ -32,6 +32,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/fault/awsfault"
 	"github.com/iops-dashboard/live/services/internal/state"
 )
 
@@ -112,7 +113,7 @@ func (t *Table) Apply(ctx context.Context, c state.Change) (state.Result, error)
 		}
 		refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
 		if !ok {
-			return state.Result{}, classify(opApply, err)
+			return state.Result{}, awsfault.DynamoDB.Classify(opApply, err)
 		}
 		attributes := refused.Item
 		if len(attributes) == 0 { // a server that does not know ReturnValuesOnConditionCheckFailure
@@ -191,7 +192,7 @@ func (t *Table) read(ctx context.Context, op string, k state.Key) (map[string]ty
 		TableName: &t.name, Key: key(k), ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
-		return nil, classify(op, err)
+		return nil, awsfault.DynamoDB.Classify(op, err)
 	}
 	return out.Item, nil
 }

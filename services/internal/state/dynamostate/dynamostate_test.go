@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 	client := awstest.DynamoDB(t)
 	t.Run("WithItemOnRefusal", func(t *testing.T) {
 		statetest.Run(t, func(t *testing.T) state.Table {
-			return dynamostate.New(client, newTable(t, client), dynamostate.Options{})
+			return dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
 		})
 	})
 	t.Run("WithoutItemOnRefusal", func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 				}
 				return err
 			})
-			return dynamostate.New(old, newTable(t, client), dynamostate.Options{})
+			return dynamostate.New(old, awstest.Table(t), dynamostate.Options{})
 		})
 	})
 }
@@ -71,7 +71,7 @@ func TestErrorsHaveKinds(t *testing.T) {
 				}
 				return nil
 			}, nil)
-			table := dynamostate.New(client, newTable(t, client), dynamostate.Options{})
+			table := dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
 			if _, err := table.Apply(t.Context(), statetest.Change("l", "1", 1)); fault.KindOf(err) != tc.want || !errors.Is(err, tc.err) {
 				t.Errorf("%v, want kind %v", err, tc.want)
 			}
@@ -96,7 +96,7 @@ func TestAnAnswerThatIsLostIsRepeated(t *testing.T) {
 		}
 		return err
 	})
-	table := dynamostate.New(client, newTable(t, client), dynamostate.Options{})
+	table := dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
 	if _, err := table.Apply(t.Context(), statetest.Change("l", "1", 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestAChangeIsOneCall(t *testing.T) {
 		calls[op]++
 		return nil
 	}, nil)
-	table := dynamostate.New(client, newTable(t, client), dynamostate.Options{})
+	table := dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
 	for i, sequence := range []string{"1", "1", "2", "1"} {
 		if _, err := table.Apply(t.Context(), statetest.Change("l", sequence, i)); err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestAChangeIsOneCall(t *testing.T) {
 func TestStoredForm(t *testing.T) {
 	t.Parallel()
 	client := awstest.DynamoDB(t)
-	name := newTable(t, client)
+	name := awstest.Table(t)
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	table := dynamostate.New(client, name, dynamostate.Options{Now: func() time.Time { return now }})
 
@@ -187,7 +187,7 @@ func TestPartitionSpreads(t *testing.T) {
 func TestGenerationIsSharedAndFollowsARebuild(t *testing.T) {
 	t.Parallel()
 	client := awstest.DynamoDB(t)
-	name := newTable(t, client)
+	name := awstest.Table(t)
 	start := time.UnixMilli(1_795_000_000_000)
 	var now atomic.Pointer[time.Time]
 	now.Store(&start)
@@ -218,7 +218,7 @@ func TestGenerationIsSharedAndFollowsARebuild(t *testing.T) {
 func TestRacingFirstUsersAgree(t *testing.T) {
 	t.Parallel()
 	client := awstest.DynamoDB(t)
-	name := newTable(t, client)
+	name := awstest.Table(t)
 	const users = 8
 	epochs := make([]int64, users)
 	var group sync.WaitGroup
@@ -250,7 +250,7 @@ func TestAFailedReadOfTheGenerationIsTriedAgain(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	table := dynamostate.New(client, newTable(t, client), dynamostate.Options{})
+	table := dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
 	fail.Store(true)
 	if _, err := table.Apply(t.Context(), statetest.Change("l", "1", 1)); fault.KindOf(err) != fault.Transient {
 		t.Fatalf("%v, want kind transient", err)
@@ -307,45 +307,21 @@ func item(t *testing.T, client *dynamodb.Client, table string, k state.Key) map[
 	return flat
 }
 
-func newTable(t *testing.T, client *dynamodb.Client) string {
-	t.Helper()
-	name := awstest.Name("state")
-	key := func(name string, kind types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: &name, KeyType: kind}
-	}
-	attribute := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
-	}
-	if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName:            &name,
-		BillingMode:          types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{key("pk", types.KeyTypeHash), key("sk", types.KeyTypeRange)},
-		AttributeDefinitions: []types.AttributeDefinition{attribute("pk"), attribute("sk")},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // intercepted returns a client without retries whose calls fail with what before returns, and
 // whose answers pass through after.
 func intercepted(t *testing.T, before func(operation string) error, after func(error) error) *dynamodb.Client {
 	t.Helper()
 	options := awstest.DynamoDB(t).Options()
 	options.Retryer = aws.NopRetryer{}
-	options.APIOptions = append(options.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("intercept", func(
-			ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
-		) (middleware.InitializeOutput, middleware.Metadata, error) {
-			if err := before(middleware.GetOperationName(ctx)); err != nil {
-				return middleware.InitializeOutput{}, middleware.Metadata{}, err
-			}
-			out, metadata, err := next.HandleInitialize(ctx, in)
-			if after != nil {
-				err = after(err)
-			}
-			return out, metadata, err
-		}), middleware.Before)
-	})
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(ctx context.Context, _ any, next func() (any, error)) (any, error) {
+		if err := before(middleware.GetOperationName(ctx)); err != nil {
+			return nil, err
+		}
+		out, err := next()
+		if after != nil {
+			err = after(err)
+		}
+		return out, err
+	}))
 	return dynamodb.New(options)
 }

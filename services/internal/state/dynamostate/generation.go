@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/fault/awsfault"
 )
 
 // generationAge is for how long a process trusts the epoch that it read. It bounds how long a
@@ -66,7 +67,7 @@ func (t *Table) readEpoch(ctx context.Context) (int64, error) {
 			TableName: &t.name, Key: where, ConsistentRead: aws.Bool(true),
 		})
 		if err != nil {
-			return 0, classify(opGeneration, err)
+			return 0, awsfault.DynamoDB.Classify(opGeneration, err)
 		}
 		if len(out.Item) > 0 {
 			epoch, ok := numberOf(out.Item["epoch"])
@@ -86,7 +87,7 @@ func (t *Table) readEpoch(ctx context.Context) (int64, error) {
 			continue // another process was first, or our own first try was: read what it wrote
 		}
 		if err != nil {
-			return 0, classify(opGeneration, err)
+			return 0, awsfault.DynamoDB.Classify(opGeneration, err)
 		}
 		return epoch, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/fault/awsfault"
 	"github.com/iops-dashboard/live/services/internal/topic"
 )
 
@@ -81,7 +82,7 @@ func (t *Topic) publish(ctx context.Context, messages []topic.Message, call []in
 	}
 	out, err := t.client.PublishBatch(ctx, in)
 	if err != nil {
-		err = classify(err)
+		err = awsfault.SNS.Classify(op, err)
 		if fault.KindOf(err) == fault.Invalid && len(call) > 1 {
 			// One bad message can have the whole call refused: its neighbours try without it.
 			for _, i := range call {
@@ -117,6 +118,16 @@ func entry(n int, m topic.Message) types.PublishBatchRequestEntry {
 	return types.PublishBatchRequestEntry{
 		Id: aws.String(strconv.Itoa(n)), Message: &m.Body, MessageAttributes: attributes,
 	}
+}
+
+// refusal gives the error of one entry its kind.
+func refusal(e types.BatchResultErrorEntry) error {
+	code := aws.ToString(e.Code)
+	kind := awsfault.SNS.Kind(code, !e.SenderFault)
+	if kind == fault.Internal { // a code that is not known, for a fault of the message
+		kind = fault.Invalid
+	}
+	return fault.Newf(op, kind, "%s: %s", code, aws.ToString(e.Message))
 }
 
 func index(call []int, id *string) (int, bool) {

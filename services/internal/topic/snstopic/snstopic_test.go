@@ -229,13 +229,8 @@ func intercepted(t *testing.T, answer func(*sns.PublishBatchInput) (*sns.Publish
 	t.Helper()
 	return sns.New(sns.Options{
 		Region: "us-east-1", Retryer: aws.NopRetryer{},
-		APIOptions: []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
-			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("intercept", func(
-				_ context.Context, in middleware.InitializeInput, _ middleware.InitializeHandler,
-			) (middleware.InitializeOutput, middleware.Metadata, error) {
-				out, err := answer(in.Parameters.(*sns.PublishBatchInput))
-				return middleware.InitializeOutput{Result: out}, middleware.Metadata{}, err
-			}), middleware.Before)
-		}},
+		APIOptions: []func(*middleware.Stack) error{awstest.Around(func(_ context.Context, input any, _ func() (any, error)) (any, error) {
+			return answer(input.(*sns.PublishBatchInput))
+		})},
 	})
 }
