@@ -16,7 +16,8 @@ var DynamoDB = Codes{
 	"ReplicatedWriteConflictException": fault.Transient,
 	"InternalServerError":              fault.Transient,
 
-	"ValidationException":                      fault.Invalid,
+	// The adapters check what they send, so it is the table that is not what they think.
+	"ValidationException":                      fault.Denied,
 	"ItemCollectionSizeLimitExceededException": fault.TooLarge,
 	"ItemCollectionSizeLimitExceeded":          fault.TooLarge,
 

@@ -60,7 +60,7 @@ func TestErrorsHaveKinds(t *testing.T) {
 		"no permission":      {&smithy.GenericAPIError{Code: "AccessDeniedException"}, fault.Denied},
 		"expired token":      {&smithy.GenericAPIError{Code: "ExpiredTokenException"}, fault.Denied},
 		"no such table":      {&types.ResourceNotFoundException{}, fault.Denied},
-		"refused":            {&smithy.GenericAPIError{Code: "ValidationException"}, fault.Invalid},
+		"not our table":      {&smithy.GenericAPIError{Code: "ValidationException"}, fault.Denied},
 		"unknown":            {&smithy.GenericAPIError{Code: "New", Fault: smithy.FaultClient}, fault.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
