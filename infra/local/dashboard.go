@@ -25,21 +25,28 @@ func dashboard(dist, webSocketURL string) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		if r.URL.Path == "/config.json" {
+		name := path.Clean("/" + r.URL.Path)
+		if name == "/config.json" {
 			h.Set("Content-Type", "application/json")
 			h.Set("Cache-Control", "no-store")
 			_ = json.NewEncoder(w).Encode(map[string]string{"webSocketUrl": webSocketURL})
 			return
 		}
-		if strings.HasPrefix(r.URL.Path, "/assets/") {
+		info, err := os.Stat(filepath.Join(dist, filepath.FromSlash(name)))
+		isFile := err == nil && info.Mode().IsRegular()
+		switch asset := strings.HasPrefix(name, "/assets/"); {
+		case asset && !isFile:
+			http.NotFound(w, r)
+			return
+		case asset:
 			h.Set("Cache-Control", "public, max-age=31536000, immutable") // names carry a hash
-		} else {
+		default:
 			h.Set("Cache-Control", "no-cache")
-			// Any other path is the page's own.
-			if _, err := os.Stat(filepath.Join(dist, filepath.FromSlash(path.Clean(r.URL.Path)))); err != nil {
-				r.URL.Path = "/"
+			if !isFile {
+				name = "/" // any other path is the page's own
 			}
 		}
+		r.URL.Path = name
 		files.ServeHTTP(w, r)
 	})
 }

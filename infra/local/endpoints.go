@@ -1,10 +1,12 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,6 +26,8 @@ const (
 	defaultRegion = "us-east-1"
 	// dummyKey is both halves of the credentials for servers that check none.
 	dummyKey = "local"
+
+	reachTimeout = 10 * time.Second
 )
 
 // Endpoints are the servers that the user brings. What is empty is started by us.
@@ -41,19 +45,12 @@ type Endpoints struct {
 // AWS_ENDPOINT_URL for all of them, and the region, by means of getenv. The user's credentials are
 // used only where a server of the user's is.
 func EndpointsFrom(ctx context.Context, getenv func(string) string) (Endpoints, error) {
-	get := func(service string) string {
-		url := getenv("AWS_ENDPOINT_URL_" + service)
-		if url == "" {
-			url = getenv("AWS_ENDPOINT_URL")
+	e := Endpoints{Region: cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION"), defaultRegion)}
+	for service, to := range map[string]*string{"DYNAMODB": &e.DynamoDB, "DYNAMODB_STREAMS": &e.Streams, "SNS": &e.SNS, "SQS": &e.SQS} {
+		var err error
+		if *to, err = endpoint(service, getenv); err != nil {
+			return e, err
 		}
-		return strings.TrimSuffix(url, "/")
-	}
-	e := Endpoints{
-		Region:   getenv("AWS_REGION"),
-		DynamoDB: get("DYNAMODB"), Streams: get("DYNAMODB_STREAMS"), SNS: get("SNS"), SQS: get("SQS"),
-	}
-	if e.Region == "" {
-		e.Region = defaultRegion
 	}
 	if e.DynamoDB == "" && e.Streams != "" {
 		return e, errors.New("AWS_ENDPOINT_URL_DYNAMODB_STREAMS is set without AWS_ENDPOINT_URL_DYNAMODB: a stream lives where its table does, so set both or neither")
@@ -67,12 +64,63 @@ func EndpointsFrom(ctx context.Context, getenv func(string) string) (Endpoints, 
 	}
 	if (e.DynamoDB != "" || e.SNS != "") && (getenv("AWS_ACCESS_KEY_ID") != "" || getenv("AWS_PROFILE") != "") {
 		cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(awshttp.NewBuildableClient()))
+		if err == nil {
+			_, err = cfg.Credentials.Retrieve(ctx)
+		}
 		if err != nil {
-			return e, fmt.Errorf("your AWS credentials: %w", err)
+			return e, fmt.Errorf("your AWS credentials do not work: %w; put them right, or unset AWS_PROFILE and AWS_ACCESS_KEY_ID if your servers check none", err)
 		}
 		e.Credentials = cfg.Credentials
 	}
 	return e, nil
+}
+
+// endpoint is the URL of a service, without a slash at its end; "" where none is named.
+func endpoint(service string, getenv func(string) string) (string, error) {
+	name := "AWS_ENDPOINT_URL_" + service
+	text := getenv(name)
+	if text == "" {
+		name = "AWS_ENDPOINT_URL"
+		text = getenv(name)
+	}
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("%s is %q, which is no http:// or https:// URL: correct it, or unset it", name, text)
+	}
+	return strings.TrimSuffix(text, "/"), nil
+}
+
+// reach finds out whether the user's servers answer at all, before anything is installed or
+// started for them.
+func (e Endpoints) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	client := &http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, server := range []struct{ name, url string }{{"DynamoDB", e.DynamoDB}, {"DynamoDB Streams", e.Streams}, {"SNS", e.SNS}, {"SQS", e.SQS}} {
+		if server.url == "" {
+			continue
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			var detail *url.Error // which repeats the URL
+			if errors.As(err, &detail) {
+				err = detail.Err
+			}
+			return fmt.Errorf("%s does not answer at %s, which AWS_ENDPOINT_URL… names: %w; start it there, or unset the variable to have one started", server.name, server.url, err)
+		}
+		_ = response.Body.Close() // any answer will do
+	}
+	return nil
 }
 
 func (e Endpoints) config(url string) aws.Config {

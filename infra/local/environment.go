@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
@@ -12,11 +13,12 @@ import (
 
 // inherited is what a child may see of our environment: where programs, homes and certificates
 // are. The user's AWS variables are left out, because a profile or an endpoint of theirs must not
-// turn a local service towards a real account.
+// turn a local service towards a real account; so are their AWS files, which the SDK looks for
+// below HOME.
 var inherited = []string{"PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
 
 func hostEnv() []string {
-	var env []string
+	env := []string{"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull}
 	for _, name := range inherited {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
@@ -61,19 +63,25 @@ func (s *Stack) deployableEnv(refs map[string]topology.Ref) []string {
 	return env
 }
 
+// simulatorEnv is what any AWS client of the user's would have, and nothing else of theirs.
+func (s *Stack) simulatorEnv() []string { return append(hostEnv(), pairs(s.env)...) }
+
 // EnvFile is where the environment is written when the system is ready.
 func (s *Stack) EnvFile() string { return filepath.Join(s.dir, "env") }
-
-func (s *Stack) writeEnv() error { return s.WriteEnv(s.EnvFile()) }
 
 // WriteEnv writes the environment to a file, whole or not at all: sorted NAME=value lines that a
 // shell can source.
 func (s *Stack) WriteEnv(path string) error {
 	draft := path + ".new"
-	if err := os.WriteFile(draft, []byte(strings.Join(pairs(s.env), "\n")+"\n"), 0o600); err != nil {
-		return err
+	err := os.WriteFile(draft, []byte(strings.Join(pairs(s.env), "\n")+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(draft, path)
 	}
-	return os.Rename(draft, path)
+	if err != nil {
+		_ = os.Remove(draft)
+		return fmt.Errorf("cannot tell where everything is: %w", err)
+	}
+	return nil
 }
 
 func pairs(env map[string]string) []string {

@@ -185,10 +185,11 @@ func TestScriptUpSaysWhatIsWrong(t *testing.T) {
 		env  []string
 		want string
 	}{
-		"unknown option":      {args: []string{"--headles"}, want: "--help"},
-		"stray argument":      {args: []string{"now"}, want: `"now"`},
-		"Go is missing":       {env: []string{"PATH=" + only(t, "bash", "dirname", "sed")}, want: "install Go 1.26"},
-		"half of the servers": {env: []string{"AWS_ENDPOINT_URL_SNS=http://127.0.0.1:9"}, want: "AWS_ENDPOINT_URL_SQS go together"},
+		"unknown option":             {args: []string{"--headles"}, want: "--help"},
+		"stray argument":             {args: []string{"now"}, want: `"now"`},
+		"Go is missing":              {env: []string{"PATH=" + only(t, "bash", "dirname", "sed")}, want: "install Go 1.26"},
+		"a server that is not there": {args: []string{"--dir", t.TempDir()}, env: []string{"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9"}, want: "DynamoDB does not answer at http://127.0.0.1:9"},
+		"half of the servers":        {env: []string{"AWS_ENDPOINT_URL_SNS=http://127.0.0.1:9"}, want: "AWS_ENDPOINT_URL_SQS go together"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -221,9 +222,28 @@ func only(t *testing.T, programs ...string) string {
 
 func TestScriptUpHelps(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command(filepath.Join(root, "scripts", "up"), "--help").CombinedOutput()
+	cmd := exec.Command(filepath.Join(root, "scripts", "up"), "--help")
+	cmd.Env = append(os.Environ(), "GOOS=plan9", "GOARCH=arm") // of somebody who builds for elsewhere
+	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--no-simulate") {
 		t.Errorf("--help says %s, %v", out, err)
+	}
+}
+
+func TestScriptTestHelps(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(root, "scripts", "test")
+	out, err := exec.Command(script, "--help").CombinedOutput()
+	for _, step := range []string{"install", "generated", "format", "vet", "lint", "go", "page", "browser"} {
+		if err != nil || !strings.Contains(string(out), "\n  "+step+" ") {
+			t.Errorf("--help does not list %s: %s, %v", step, out, err)
+		}
+	}
+	for _, step := range []string{"nope", ""} {
+		out, err = exec.Command(script, step).CombinedOutput()
+		if text := strings.TrimSpace(string(out)); err == nil || !strings.Contains(text, "'"+step+"'") || strings.Contains(text, "\n") {
+			t.Errorf("with step %q it says %q and ends with %v; want one line and a failure", step, text, err)
+		}
 	}
 }
 

@@ -2,10 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/iops-dashboard/live/infra/local/install"
@@ -98,8 +100,13 @@ func freePort() (int, error) {
 // listen binds a loopback port; 0 takes a free one.
 func listen(what string, port int) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("the %s cannot listen on port %d, because something else does: choose another with --%s-port, or leave it out to take a free one", what, port, what)
+	case err != nil && port != 0:
+		return nil, fmt.Errorf("the %s cannot listen: %w; choose another port with --%s-port, or leave it out to take a free one", what, err, what)
+	case err != nil:
+		return nil, fmt.Errorf("the %s cannot listen: %w", what, err)
 	}
 	return l, nil
 }

@@ -128,6 +128,9 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := s.claimDir(); err != nil {
 		return err
 	}
+	if err := s.endpoints.reach(ctx); err != nil {
+		return err
+	}
 	tree := install.Tree{Root: s.opts.Root, Say: s.opts.Say}
 	bin := tree.Bin()
 	if err := s.install(ctx, tree); err != nil {
@@ -171,7 +174,8 @@ func (s *Stack) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.writeEnv(); err != nil {
+	s.onClose(func(context.Context) { _ = os.Remove(s.EnvFile()) })
+	if err := s.WriteEnv(s.EnvFile()); err != nil {
 		return err
 	}
 	if s.opts.Simulate {
@@ -180,19 +184,21 @@ func (s *Stack) start(ctx context.Context) error {
 	return nil
 }
 
-// claimDir takes the folder for this process, empties it of the last run's data, and opens the logs.
+// claimDir takes the folder for this process and opens the logs. What was given up into the failure
+// store stays from run to run.
 func (s *Stack) claimDir() error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
+		return fmt.Errorf("no place for data and logs: %w; choose another with --dir", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(s.dir, "up.lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("no place for data and logs: %w; choose another with --dir", err)
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return errors.Join(fmt.Errorf("the system is already running in %s: stop it first, or choose another folder with --dir", s.dir), lock.Close())
 	}
 	s.onClose(func(context.Context) { _ = lock.Close() })
+	_ = os.Remove(s.EnvFile()) // of a run that was killed, which would lie
 	if s.logs, err = newLogs(filepath.Join(s.dir, "log"), s.opts.Tell); err != nil {
 		return err
 	}
@@ -203,10 +209,12 @@ func (s *Stack) claimDir() error {
 
 func (s *Stack) install(ctx context.Context, tree install.Tree) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return tree.Servers(ctx) })
-	if s.opts.Dashboard {
-		group.Go(func() error { return tree.Dashboard(ctx) })
-	}
+	group.Go(func() error {
+		if err := tree.Servers(ctx); err != nil || !s.opts.Dashboard {
+			return err
+		}
+		return tree.Dashboard(ctx)
+	})
 	s.opts.Say("building the services")
 	group.Go(func() error { return tree.Programs(ctx) })
 	return group.Wait()
@@ -264,10 +272,21 @@ func (s *Stack) startFunctions(bin string) error {
 	return nil
 }
 
-// invoke is how the gateway runs a function.
+// invoke is how the gateway runs a function. Where AWS would start one environment more, a machine
+// has no room: the call waits for one until ctx ends, so that a hundred pages may open at once, and
+// close.
 func (s *Stack) invoke(ctx context.Context, function string, payload []byte) ([]byte, string, error) {
-	result, err := s.host.Invoke(ctx, function, payload)
-	return result.Payload, result.FunctionError, err
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		result, err := s.host.Invoke(ctx, function, payload)
+		if !errors.Is(err, lambdahost.ErrThrottled) {
+			return result.Payload, result.FunctionError, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, "", err
+		}
+	}
 }
 
 func (s *Stack) startGateway(l net.Listener) error {
@@ -299,7 +318,7 @@ func (s *Stack) intercept(next http.Handler) http.Handler {
 
 // Status says in a line how it goes.
 func (s *Stack) Status() string {
-	return fmt.Sprintf("  %d open connections, %d frames posted", s.gateway.Open(), s.posts.Load())
+	return fmt.Sprintf("  open connections: %d, frames posted: %d", s.gateway.Open(), s.posts.Load())
 }
 
 func (s *Stack) startWorkers(bin string) error {
@@ -356,7 +375,7 @@ func (s *Stack) startDashboard() error {
 
 func (s *Stack) startSimulator(bin string) error {
 	p, err := process.Start(process.Spec{
-		Name: "simulate", Path: filepath.Join(bin, "simulate"), Env: append(hostEnv(), pairs(s.env)...), Dir: s.dir,
+		Name: "simulate", Path: filepath.Join(bin, "simulate"), Env: s.simulatorEnv(), Dir: s.dir,
 	}, s.logs.lines("simulate"), s.log)
 	if err != nil {
 		return err
@@ -421,7 +440,6 @@ func (s *Stack) Close() {
 	s.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		_ = os.Remove(filepath.Join(s.dir, "env"))
 		s.mu.Lock()
 		closers := s.closers
 		s.mu.Unlock()

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/iops-dashboard/live/infra/local"
 	"github.com/iops-dashboard/live/infra/topology"
@@ -64,6 +67,29 @@ func TestStack(t *testing.T) {
 		}
 		ws.close(t)
 		eventually(t, "its row to go", func() bool { return c.viewRows(t) == 0 })
+	})
+
+	t.Run("sixty dashboards open and close at once", func(t *testing.T) {
+		before := c.viewRows(t)
+		var opening, closing sync.WaitGroup
+		sockets := make(chan *websocket.Conn, 60)
+		for range cap(sockets) {
+			opening.Go(func() {
+				conn, _, err := websocket.Dial(t.Context(), c.env["WEBSOCKET_URL"], nil)
+				if err != nil {
+					t.Errorf("turned away: %v", err)
+					return
+				}
+				sockets <- conn
+			})
+		}
+		opening.Wait()
+		close(sockets)
+		for conn := range sockets {
+			closing.Go(func() { _ = conn.Close(websocket.StatusNormalClosure, "") })
+		}
+		closing.Wait()
+		eventually(t, "no row of them", func() bool { return c.viewRows(t) == before })
 	})
 
 	t.Run("an attribute that no schema names does not leave the table", func(t *testing.T) {
@@ -137,6 +163,9 @@ func TestStack(t *testing.T) {
 		_, err := local.Start(t.Context(), local.Options{Root: root, Dir: filepath.Dir(stack.EnvFile())})
 		if err == nil || !strings.Contains(err.Error(), "already running") {
 			t.Errorf("Start() = %v", err)
+		}
+		if _, err := os.Stat(stack.EnvFile()); err != nil {
+			t.Errorf("the first one has lost its env file: %v", err)
 		}
 	})
 }

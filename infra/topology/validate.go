@@ -120,7 +120,7 @@ func (v *validator) streams() {
 		_, ok = v.Function(s.Function)
 		v.check(ok, "stream of %s: no function %q", s.Table, s.Function)
 		v.check(s.BatchSize > 0 && s.BatchSize <= 10_000, "stream of %s: batch size %d is not within 1–10,000", s.Table, s.BatchSize)
-		v.check(s.BatchSize <= 10 || s.Window >= 0, "stream of %s: negative window", s.Table)
+		v.check(s.Window >= 0 && s.Window <= 5*time.Minute, "stream of %s: window %s is not within 5 minutes", s.Table, s.Window)
 		v.check(s.Retries >= 0 && s.Retries <= 10_000, "stream of %s: retries must be finite, or one bad record blocks its shard for a day", s.Table)
 		v.check(s.MaxAge >= time.Minute && s.MaxAge < 24*time.Hour, "stream of %s: records live for a day, so the age must be less", s.Table)
 	}

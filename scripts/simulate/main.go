@@ -57,6 +57,9 @@ func run() error {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q is not an option; --help lists them", flag.Arg(0))
+	}
 	if o.entities < 1 || o.rate < 1 || o.rate > 600_000 {
 		return errors.New("--entities must be at least 1 and --rate within 1 and 600000 updates a minute")
 	}
@@ -76,13 +79,27 @@ func run() error {
 	return simulate(ctx, dynamodb.NewFromConfig(cfg), o)
 }
 
-// load puts the NAME=value lines of an env file into our environment.
+// load puts the NAME=value lines of an env file into our environment, in place of every AWS setting
+// of the user's: a profile or a file of theirs could lead the writes to a real account.
 func load(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("%w: start scripts/up first, or set METRICS_TABLE", err)
 	}
 	defer f.Close()
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE" {
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+		if err := os.Setenv(name, os.DevNull); err != nil {
+			return err
+		}
+	}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if name, value, ok := strings.Cut(lines.Text(), "="); ok {

@@ -75,7 +75,7 @@ func named(prefix, name string, round int) string {
 
 func (w *world) add(kind, id string) {
 	r := w.random
-	e := &entity{Type: kind, ID: id, mood: clamp(0.72+0.2*r.NormFloat64(), 0.02, 0.98), place: regions[r.IntN(len(regions))]}
+	e := &entity{Type: kind, ID: id, mood: clamp(0.82+0.15*r.NormFloat64(), 0.02, 0.98), place: regions[r.IntN(len(regions))]}
 	for i := range e.weeks {
 		e.weeks[i] = w.sessions(e)
 	}
@@ -101,7 +101,7 @@ func (w *world) step() *entity {
 	e := w.all[w.next]
 	w.next++
 	r := w.random
-	e.mood = clamp(e.mood+0.06*r.NormFloat64()+0.02*(0.72-e.mood), 0.02, 0.98)
+	e.mood = clamp(e.mood+0.06*r.NormFloat64()+0.02*(0.82-e.mood), 0.02, 0.98)
 	switch {
 	case r.Float64() < 0.15: // a week turns
 		copy(e.weeks[1:], e.weeks[:4])

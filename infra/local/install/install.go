@@ -19,6 +19,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/iops-dashboard/live/infra/local/process"
 )
 
 // The least Node that fauxqs and the dashboard's tools run on, and the least that can install
@@ -26,6 +29,10 @@ import (
 const (
 	leastNode      = 22
 	leastBootstrap = 20
+
+	// stopGrace is from SIGTERM to SIGKILL for a step that is interrupted. npm heeds no SIGTERM; what
+	// it leaves is installed anew the next time.
+	stopGrace = 2 * time.Second
 )
 
 // Tree is a checkout of the repository.
@@ -43,9 +50,9 @@ func (t Tree) Servers(ctx context.Context) error {
 func (t Tree) Bin() string { return filepath.Join(t.Root, ".local", "bin") }
 
 // Programs builds the services and the simulator, each named for its folder: static and without
-// the RPC mode of old Lambda runtimes, as AWS runs them.
+// the RPC mode of old Lambda runtimes, as AWS runs them, but for this machine.
 func (t Tree) Programs(ctx context.Context) error {
-	unlock, err := t.lock("bin")
+	unlock, err := t.lock(ctx, "bin")
 	if err != nil {
 		return err
 	}
@@ -55,16 +62,17 @@ func (t Tree) Programs(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", t.Bin()+string(filepath.Separator),
 		"./services/cmd/...", "./scripts/simulate")
-	cmd.Dir, cmd.Env = t.Root, append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir, cmd.Env = t.Root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	return run(cmd, "go build")
 }
 
-// Dashboard installs the dashboard's packages and builds it into frontend/dist.
+// Dashboard installs the dashboard's packages and builds it into frontend/dist, on the Node that
+// [Tree.Servers] has installed before.
 func (t Tree) Dashboard(ctx context.Context) error {
 	if err := t.packages(ctx, "frontend", "the dashboard's packages"); err != nil {
 		return err
 	}
-	unlock, err := t.lock("dist")
+	unlock, err := t.lock(ctx, "dist")
 	if err != nil {
 		return err
 	}
@@ -77,15 +85,20 @@ func (t Tree) Dashboard(ctx context.Context) error {
 	}
 	return once(filepath.Join(t.Root, "frontend", "dist", ".built"), sum, func() error {
 		t.Say("building the dashboard")
-		cmd := exec.CommandContext(ctx, "npm", "exec", "--", "vite", "build", "--logLevel", "warn")
+		node, err := t.Node(ctx)
+		if err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(ctx, node, filepath.Join("node_modules", "vite", "bin", "vite.js"), "build", "--logLevel", "warn")
 		cmd.Dir, cmd.Env = filepath.Join(t.Root, "frontend"), t.nodeEnv()
 		return run(cmd, "vite build")
 	})
 }
 
-// packages runs npm ci in folder. Install scripts stay off: nothing that we use needs one.
+// packages runs npm ci in folder. Install scripts stay off: nothing that we use needs one. What is
+// included does not depend on the user's NODE_ENV and npm settings.
 func (t Tree) packages(ctx context.Context, folder, what string) error {
-	unlock, err := t.lock(strings.ReplaceAll(folder, string(filepath.Separator), "-"))
+	unlock, err := t.lock(ctx, strings.ReplaceAll(folder, string(filepath.Separator), "-"))
 	if err != nil {
 		return err
 	}
@@ -100,7 +113,8 @@ func (t Tree) packages(ctx context.Context, folder, what string) error {
 			return err
 		}
 		t.Say("installing %s (npm ci in %s, the first time a minute or so)", what, folder)
-		cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+		cmd := exec.CommandContext(ctx, "npm", "ci", "--include=dev", "--include=optional",
+			"--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 		cmd.Dir, cmd.Env = dir, t.nodeEnv()
 		return run(cmd, "npm ci in "+folder)
 	})
@@ -164,8 +178,9 @@ func (t Tree) Dynoxide() (string, error) {
 	return path, nil
 }
 
-// lock serialises the installation of one thing in a checkout, across processes.
-func (t Tree) lock(what string) (unlock func(), err error) {
+// lock serialises the installation of one thing in a checkout, across processes. It ends waiting
+// with ctx.
+func (t Tree) lock(ctx context.Context, what string) (unlock func(), err error) {
 	dir := filepath.Join(t.Root, ".local")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -174,16 +189,36 @@ func (t Tree) lock(what string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	retry := time.NewTicker(50 * time.Millisecond)
+	defer retry.Stop()
+	for told := false; ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+		}
+		if !told {
+			told = true
+			t.Say("waiting for another scripts/up that installs or builds the same")
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), f.Close())
+		}
 	}
-	return func() { _ = f.Close() }, nil
 }
 
-// once runs step unless the file stamp holds sum, and then writes it there.
+// once runs step unless the file stamp holds sum, and then writes it there. A step that fails or is
+// cut off leaves no stamp, since it may have spoilt what the one before made.
 func once(stamp, sum string, step func() error) error {
 	if got, err := os.ReadFile(stamp); err == nil && string(got) == sum {
 		return nil
+	}
+	if err := os.Remove(stamp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := step(); err != nil {
 		return err
@@ -239,13 +274,20 @@ func versionOr(major int, missing string) string {
 	return "version " + strconv.Itoa(major)
 }
 
-// run runs cmd and, when it fails, puts the end of what it printed into the error. On ctrl-C the
-// command gets a chance to clean up.
+// run runs cmd and, when it fails, puts the end of what it printed into the error. Nothing that cmd
+// started is left when run returns. On ctrl-C it gets a moment to clean up.
 func run(cmd *exec.Cmd, what string) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	if err := cmd.Run(); err != nil {
+	process.Isolate(cmd)
+	group := func(s syscall.Signal) error { return syscall.Kill(-cmd.Process.Pid, s) }
+	cmd.Cancel = func() error { return group(syscall.SIGTERM) }
+	cmd.WaitDelay = stopGrace
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = group(syscall.SIGKILL) // most often there is nobody left
+	}
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // it succeeded, and left a child behind
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if len(lines) > 20 {
 			lines = lines[len(lines)-20:]

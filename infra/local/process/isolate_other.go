@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// isolate gives the child a process group of its own, so that a ctrl-C in the terminal reaches
-// only us.
-func isolate(c *exec.Cmd) {
+// Isolate gives the child that c will start a process group of its own, so that a ctrl-C in the
+// terminal reaches only us.
+func Isolate(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }

@@ -108,7 +108,7 @@ type child struct {
 func (p *Process) spawn() (*child, error) {
 	cmd := exec.Command(p.spec.Path, p.spec.Args...)
 	cmd.Env, cmd.Dir = p.spec.Env, p.spec.Dir
-	isolate(cmd)
+	Isolate(cmd)
 	// The child's standard input stays open for as long as we live: a child that cares can
 	// notice our end by it.
 	stdin, err := cmd.StdinPipe()
@@ -152,6 +152,11 @@ func (p *Process) supervise(c *child) {
 			p.end(c)
 			return
 		case err = <-c.exited:
+		}
+		select {
+		case <-p.stop: // at the same moment
+			return
+		default:
 		}
 		reason := ended(err)
 		if !p.spec.Restart {

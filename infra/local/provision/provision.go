@@ -71,5 +71,6 @@ func Apply(ctx context.Context, c Clients, system topology.Topology) (Resources,
 		}
 		return nil
 	})
-	return r, group.Wait()
+	err := group.Wait() // before r is read
+	return r, err
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,7 +41,9 @@ Options:
 
 Bring your own servers by naming them in AWS_ENDPOINT_URL_DYNAMODB (and, where they
 differ, AWS_ENDPOINT_URL_DYNAMODB_STREAMS), AWS_ENDPOINT_URL_SNS and
-AWS_ENDPOINT_URL_SQS: DynamoDB Local, LocalStack, or AWS itself.
+AWS_ENDPOINT_URL_SQS, or all of them in AWS_ENDPOINT_URL: DynamoDB Local, LocalStack,
+or AWS itself. They get the credentials that AWS_ACCESS_KEY_ID or AWS_PROFILE names, or
+dummies, and the region in AWS_REGION or AWS_DEFAULT_REGION.
 `
 
 type flags struct {
@@ -90,17 +93,30 @@ func run(args []string) error {
 		return err
 	}
 	began := time.Now()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
+	// A "| tee" takes the ctrl-C too and may go before us. Then writing fails, and we still clean up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	root := os.Getenv("IOPS_ROOT") // set by scripts/up, which may be called from anywhere
 	if root == "" {
 		return errors.New("start me by scripts/up")
 	}
 	terminal := &terminal{}
+	defer context.AfterFunc(ctx, func() {
+		stop() // a second ctrl-C ends us at once, and the kernel ends our children
+		terminal.println("  stopping …")
+	})()
 	say := func(format string, args ...any) { terminal.println("  " + fmt.Sprintf(format, args...) + " …") }
 	if f.install {
-		return installAll(ctx, install.Tree{Root: root, Say: say})
+		if err := installAll(ctx, install.Tree{Root: root, Say: say}); err != nil {
+			return interrupted(ctx, err)
+		}
+		return nil
 	}
 	opts := local.Options{
 		Root: root, Dashboard: true, Simulate: !f.noSimulate,
@@ -121,10 +137,7 @@ func run(args []string) error {
 
 	stack, err := local.Start(ctx, opts)
 	if err != nil {
-		if ctx.Err() != nil {
-			return errors.New("interrupted before it was ready; nothing is left running")
-		}
-		return err
+		return interrupted(ctx, err)
 	}
 	defer stack.Close()
 	if f.readyFile != "" {
@@ -136,16 +149,25 @@ func run(args []string) error {
 	terminal.println(banner(stack, time.Since(began), !f.noSimulate))
 
 	err = watch(ctx, stack, terminal, !f.headless && terminal.interactive())
-	stop() // a second ctrl-C ends us at once, and the kernel ends our children
-	terminal.println("  stopping …")
+	stop()
+	return err
+}
+
+// interrupted is err, unless that came of the user's wish to stop.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted before it was ready; nothing is left running")
+	}
 	return err
 }
 
 func installAll(ctx context.Context, tree install.Tree) error {
-	if err := tree.Servers(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{tree.Servers, tree.Dashboard, tree.Programs} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	return tree.Dashboard(ctx)
+	return nil
 }
 
 // watch returns when the user wants to stop, or with the fault that ends the system.
@@ -175,7 +197,7 @@ func banner(stack *local.Stack, took time.Duration, simulate bool) string {
 		fmt.Sprintf("Ready in %.1f s", took.Seconds()),
 		"  Dashboard    " + env["DASHBOARD_URL"],
 		"  WebSocket    " + env["WEBSOCKET_URL"],
-		"  Environment  " + relative(stack.EnvFile()) + "   (set -a; . " + relative(stack.EnvFile()) + "; set +a)",
+		"  Environment  " + relative(stack.EnvFile()) + "   (set -a; . " + word(stack.EnvFile()) + "; set +a)",
 		"  Logs         " + relative(stack.LogDir()),
 	}
 	if simulate {
@@ -192,6 +214,21 @@ func relative(path string) string {
 	}
 	return path
 }
+
+// word is the path as a shell takes it: with a slash, or the shell would look for it on PATH, and
+// quoted where it must be.
+func word(path string) string {
+	path = relative(path)
+	if !strings.Contains(path, "/") {
+		path = "./" + path
+	}
+	if plain.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,-]+$`)
 
 // teller shows all lines, or only those that a person should know of.
 func teller(out *terminal, verbose bool) func(name, line string) {
