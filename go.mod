@@ -2,6 +2,9 @@ module github.com/iops-dashboard/live
 
 go 1.26.0
 
+// npm packages may hold Go files of their own.
+ignore node_modules
+
 require (
 	github.com/aws/aws-lambda-go v1.55.1
 	github.com/aws/aws-sdk-go-v2 v1.47.7
