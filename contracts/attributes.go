@@ -13,11 +13,12 @@ const (
 	AttributeInteger AttributeKind = "integer" // a whole number
 	AttributeNumber  AttributeKind = "number"  // any number
 	AttributeText    AttributeKind = "text"    // free text
+	AttributeTexts   AttributeKind = "texts"   // a list of free texts
 	AttributeChoice  AttributeKind = "choice"  // one of KnownValues
 	AttributeInstant AttributeKind = "instant" // a time, RFC 3339
 )
 
-// Attribute describes one public attribute of an entity type.
+// Attribute describes one public attribute of an entity type or of insights.
 type Attribute struct {
 	Name    string // as on the wire
 	Kind    AttributeKind
@@ -32,24 +33,34 @@ type Attribute struct {
 // EntityTypes lists the entity types in the order in which people should meet them.
 func EntityTypes() []EntityType { return slices.Clone(entityTypes) }
 
-// AttributeSet is the attributes of one entity type. The zero value is empty. It is immutable.
+// AttributeSet is the attributes of one entity type, or of insights. The zero value is empty. It is immutable.
 type AttributeSet struct{ byName map[string]Attribute }
 
 var attributeSets = func() map[EntityType]AttributeSet {
 	out := make(map[EntityType]AttributeSet, len(attributes))
 	for t, list := range attributes {
-		byName := make(map[string]Attribute, len(list))
-		for _, a := range list {
-			byName[a.Name] = a
-		}
-		out[t] = AttributeSet{byName}
+		out[t] = newAttributeSet(list)
 	}
 	return out
 }()
 
+var insightSet = newAttributeSet(insightAttributes)
+
+func newAttributeSet(list []Attribute) AttributeSet {
+	byName := make(map[string]Attribute, len(list))
+	for _, a := range list {
+		byName[a.Name] = a
+	}
+	return AttributeSet{byName}
+}
+
 // PublicAttributes is the allow-list of an entity type: what it does not have must not leave the table.
 // It is empty for a type that is not known.
 func PublicAttributes(t EntityType) AttributeSet { return attributeSets[t] }
+
+// InsightAttributes is the allow-list of insights, with the same force. One of them, risk_band, is not
+// in the table: [RiskBandOf] says what it is.
+func InsightAttributes() AttributeSet { return insightSet }
 
 // Has reports whether the set has an attribute of this name.
 func (s AttributeSet) Has(name string) bool {

@@ -26,8 +26,9 @@ import "embed"
 // message of 32 KB (https://aws.amazon.com/api-gateway/pricing/), and an event that stays within its
 // limit fits such a frame.
 const (
-	MaxEventBytes = 24_576
-	MaxFrameBytes = 30_720
+	MaxEventBytes   = 24_576
+	MaxFrameBytes   = 30_720
+	MaxCommandBytes = 4_096
 )
 
 // MaxDepth bounds how deep objects and arrays may nest in any document.

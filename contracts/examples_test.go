@@ -123,12 +123,27 @@ func TestExamplesAreAccepted(t *testing.T) {
 
 // goTypes has the Go type of each kind.
 var goTypes = map[Kind]func() any{
-	KindMetricUpdateV1:      func() any { return new(MetricUpdateV1) },
-	KindMetricUpdateFrameV1: func() any { return new(MetricUpdateFrameV1) },
-	KindStudent:             func() any { return new(Student) },
-	KindTutor:               func() any { return new(Tutor) },
-	KindSubject:             func() any { return new(Subject) },
-	KindRegion:              func() any { return new(Region) },
+	KindSyncCommandV1:         func() any { return new(SyncCommandV1) },
+	KindStudent:               func() any { return new(Student) },
+	KindTutor:                 func() any { return new(Tutor) },
+	KindSubject:               func() any { return new(Subject) },
+	KindRegion:                func() any { return new(Region) },
+	KindInsight:               func() any { return new(Insight) },
+	KindMetricUpdateV1:        func() any { return new(MetricUpdateV1) },
+	KindInsightCreatedV1:      func() any { return new(InsightCreatedV1) },
+	KindMetricUpdateFrameV1:   func() any { return new(MetricUpdateFrameV1) },
+	KindInsightCreatedFrameV1: func() any { return new(InsightCreatedFrameV1) },
+	KindSnapshotFrameV1:       func() any { return new(SnapshotFrameV1) },
+	KindSyncedFrameV1:         func() any { return new(SyncedFrameV1) },
+	KindResyncFrameV1:         func() any { return new(ResyncFrameV1) },
+	KindReconnectFrameV1:      func() any { return new(ReconnectFrameV1) },
+	KindErrorFrameV1:          func() any { return new(ErrorFrameV1) },
+	KindTicketV1:              func() any { return new(TicketV1) },
+	KindMetricsPageV1:         func() any { return new(MetricsPageV1) },
+	KindInsightsPageV1:        func() any { return new(InsightsPageV1) },
+	KindEntityReplyV1:         func() any { return new(EntityReplyV1) },
+	KindProblemV1:             func() any { return new(ProblemV1) },
+	KindQuarantinedRecordV1:   func() any { return new(QuarantinedRecordV1) },
 }
 
 func TestExamplesSurviveTheGoTypes(t *testing.T) {
@@ -200,10 +215,11 @@ func TestVersionOrder(t *testing.T) {
 }
 
 func TestLimitsMatchTheSchemas(t *testing.T) {
-	if got := KindMetricUpdateV1.MaxBytes(); got != MaxEventBytes {
-		t.Errorf("an event may have %d bytes, MaxEventBytes is %d", got, MaxEventBytes)
-	}
-	if got := KindMetricUpdateFrameV1.MaxBytes(); got != MaxFrameBytes {
-		t.Errorf("a frame may have %d bytes, MaxFrameBytes is %d", got, MaxFrameBytes)
+	limits := map[string]int{"events": MaxEventBytes, "frames": MaxFrameBytes, "commands": MaxCommandBytes}
+	for _, k := range Kinds() {
+		folder, _, _ := strings.Cut(string(k), "/")
+		if limit, ok := limits[folder]; ok && k.MaxBytes() != limit {
+			t.Errorf("%s may have %d bytes, want the %d of all %s", k, k.MaxBytes(), limit, folder)
+		}
 	}
 }

@@ -72,3 +72,16 @@ var attributes = map[EntityType][]Attribute{
 		{Name: "segment", Kind: AttributeChoice, Label: "Segment", Meaning: "Where the region stands: thriving, healthy, at risk or churned", KnownValues: []string{"thriving", "healthy", "at_risk", "churned"}},
 	},
 }
+
+var insightAttributes = []Attribute{
+	{Name: "alert_id", Kind: AttributeText, Label: "Alert", Meaning: "The writer's own name for this insight"},
+	{Name: "entity_id", Kind: AttributeText, Label: "Entity", Meaning: "The entity that the insight is about"},
+	{Name: "entity_type", Kind: AttributeChoice, Label: "Entity type", Meaning: "The type of the entity that the insight is about", KnownValues: []string{"student", "tutor", "subject", "region"}},
+	{Name: "prediction_type", Kind: AttributeChoice, Label: "Finding", Meaning: "The rule or prediction that raised the insight", KnownValues: []string{"high_ib_call_frequency", "low_health_score", "supply_demand_imbalance"}},
+	{Name: "risk_score", Kind: AttributeNumber, Label: "Risk", Meaning: "How pressing this is: 0 can wait, 100 must be dealt with now", Unit: "points", Minimum: 0, Maximum: 100},
+	{Name: "risk_band", Kind: AttributeChoice, Label: "Urgency", Meaning: "The band that the risk score falls into", KnownValues: []string{"critical", "warning", "info"}},
+	{Name: "explanation", Kind: AttributeText, Label: "Explanation", Meaning: "Why the rule or model says so, in a sentence or two"},
+	{Name: "recommendations", Kind: AttributeTexts, Label: "Recommendations", Meaning: "What to do about it, the most useful first"},
+	{Name: "timestamp", Kind: AttributeInstant, Label: "Found", Meaning: "When the rule or model found it, by its own clock", Unit: "instant"},
+	{Name: "model_used", Kind: AttributeText, Label: "Model", Meaning: "The model, and its version, or the rule set that decided"},
+}

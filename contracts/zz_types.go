@@ -6,22 +6,83 @@ import "encoding/json"
 
 // Documents that cross a boundary, each under the path of its schema.
 const (
-	KindRegion              Kind = "entities/region/v1"
-	KindStudent             Kind = "entities/student/v1"
-	KindSubject             Kind = "entities/subject/v1"
-	KindTutor               Kind = "entities/tutor/v1"
-	KindMetricUpdateV1      Kind = "events/metric-update/v1"
-	KindMetricUpdateFrameV1 Kind = "frames/metric-update/v1"
+	KindSyncCommandV1         Kind = "commands/sync/v1"
+	KindRegion                Kind = "entities/region/v1"
+	KindStudent               Kind = "entities/student/v1"
+	KindSubject               Kind = "entities/subject/v1"
+	KindTutor                 Kind = "entities/tutor/v1"
+	KindInsightCreatedV1      Kind = "events/insight-created/v1"
+	KindMetricUpdateV1        Kind = "events/metric-update/v1"
+	KindInsight               Kind = "findings/insight/v1"
+	KindErrorFrameV1          Kind = "frames/error/v1"
+	KindInsightCreatedFrameV1 Kind = "frames/insight-created/v1"
+	KindMetricUpdateFrameV1   Kind = "frames/metric-update/v1"
+	KindReconnectFrameV1      Kind = "frames/reconnect/v1"
+	KindResyncFrameV1         Kind = "frames/resync/v1"
+	KindSnapshotFrameV1       Kind = "frames/snapshot/v1"
+	KindSyncedFrameV1         Kind = "frames/synced/v1"
+	KindEntityReplyV1         Kind = "http/entity/v1"
+	KindInsightsPageV1        Kind = "http/insights/v1"
+	KindMetricsPageV1         Kind = "http/metrics/v1"
+	KindProblemV1             Kind = "http/problem/v1"
+	KindTicketV1              Kind = "http/ticket/v1"
+	KindQuarantinedRecordV1   Kind = "records/quarantine/v1"
 )
 
 var kinds = []kindLimits{
+	{KindSyncCommandV1, 4096},
 	{KindRegion, 0},
 	{KindStudent, 0},
 	{KindSubject, 0},
 	{KindTutor, 0},
+	{KindInsightCreatedV1, 24576},
 	{KindMetricUpdateV1, 24576},
+	{KindInsight, 0},
+	{KindErrorFrameV1, 30720},
+	{KindInsightCreatedFrameV1, 30720},
 	{KindMetricUpdateFrameV1, 30720},
+	{KindReconnectFrameV1, 30720},
+	{KindResyncFrameV1, 30720},
+	{KindSnapshotFrameV1, 30720},
+	{KindSyncedFrameV1, 30720},
+	{KindEntityReplyV1, 30720},
+	{KindInsightsPageV1, 1048576},
+	{KindMetricsPageV1, 1048576},
+	{KindProblemV1, 8192},
+	{KindTicketV1, 4096},
+	{KindQuarantinedRecordV1, 1048576},
 }
+
+// ViewType: Which entity type to watch. insight: the insights. *: every entity type, and the
+// insights.
+// A reader meets values that are not listed here: later producers may add some.
+type ViewType string
+
+// Known values of ViewType.
+const (
+	ViewTypeStudent    ViewType = "student"
+	ViewTypeTutor      ViewType = "tutor"
+	ViewTypeSubject    ViewType = "subject"
+	ViewTypeRegion     ViewType = "region"
+	ViewTypeInsight    ViewType = "insight"
+	ViewTypeEverything ViewType = "*"
+)
+
+// ComparisonOperator: How the attribute must relate to the value: eq equal, ne not equal, lt less,
+// le less or equal, gt greater, ge greater or equal. Instants compare as times; other texts take eq
+// and ne only.
+// A reader meets values that are not listed here: later producers may add some.
+type ComparisonOperator string
+
+// Known values of ComparisonOperator.
+const (
+	ComparisonOperatorEq ComparisonOperator = "eq"
+	ComparisonOperatorNe ComparisonOperator = "ne"
+	ComparisonOperatorLt ComparisonOperator = "lt"
+	ComparisonOperatorLe ComparisonOperator = "le"
+	ComparisonOperatorGt ComparisonOperator = "gt"
+	ComparisonOperatorGe ComparisonOperator = "ge"
+)
 
 // Segment: Where a student, subject or region stands, from best to worst.
 // A reader meets values that are not listed here: later producers may add some.
@@ -58,6 +119,18 @@ const (
 	TutorSegmentChurning TutorSegment = "churning"
 )
 
+// MetricUpdateOperation: What became of the thing that an event is about. UPSERT: it has the state
+// that current shows. DELETE: it was deleted. EXPIRE: its time to live ended.
+// A reader meets values that are not listed here: later producers may add some.
+type MetricUpdateOperation string
+
+// Known values of MetricUpdateOperation.
+const (
+	MetricUpdateOperationUpsert MetricUpdateOperation = "UPSERT"
+	MetricUpdateOperationDelete MetricUpdateOperation = "DELETE"
+	MetricUpdateOperationExpire MetricUpdateOperation = "EXPIRE"
+)
+
 // EntityType: What kind of thing an entity is; it decides which attributes the entity has.
 // A reader meets values that are not listed here: later producers may add some.
 type EntityType string
@@ -70,19 +143,53 @@ const (
 	EntityTypeRegion  EntityType = "region"
 )
 
-// MetricUpdateOperation: UPSERT: the entity has the state that current shows. DELETE: it was
-// deleted. EXPIRE: its time to live ended.
+// PredictionType: What rule or model found something. Writers may add rules at any time, so a
+// producer may send a value that is not listed.
 // A reader meets values that are not listed here: later producers may add some.
-type MetricUpdateOperation string
+type PredictionType string
 
-// Known values of MetricUpdateOperation.
+// Known values of PredictionType.
 const (
-	MetricUpdateOperationUpsert MetricUpdateOperation = "UPSERT"
-	MetricUpdateOperationDelete MetricUpdateOperation = "DELETE"
-	MetricUpdateOperationExpire MetricUpdateOperation = "EXPIRE"
+	PredictionTypeHighIBCallFrequency   PredictionType = "high_ib_call_frequency"
+	PredictionTypeLowHealthScore        PredictionType = "low_health_score"
+	PredictionTypeSupplyDemandImbalance PredictionType = "supply_demand_imbalance"
 )
 
-// UpdateOperation: UPSERT: show these attributes. REMOVE: show the entity no more.
+// RiskBand: How urgent an insight is, by its risk score: critical from 80, warning from 60, info
+// below.
+// A reader meets values that are not listed here: later producers may add some.
+type RiskBand string
+
+// Known values of RiskBand.
+const (
+	RiskBandCritical RiskBand = "critical"
+	RiskBandWarning  RiskBand = "warning"
+	RiskBandInfo     RiskBand = "info"
+)
+
+// ErrorCode: What went wrong, for programs. INVALID: not of the form that the contract gives.
+// TOO_LARGE: more bytes than the contract allows. UNKNOWN_ACTION: no command is called so.
+// SUPERSEDED: a sync with this number or a higher one came before. UNAUTHENTICATED: nobody knows
+// who asks. FORBIDDEN: the asker may not see this. NOT_FOUND: there is no such thing, or none that
+// the asker may see. RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try
+// again later.
+// A reader meets values that are not listed here: later producers may add some.
+type ErrorCode string
+
+// Known values of ErrorCode.
+const (
+	ErrorCodeInvalid         ErrorCode = "INVALID"
+	ErrorCodeTooLarge        ErrorCode = "TOO_LARGE"
+	ErrorCodeUnknownAction   ErrorCode = "UNKNOWN_ACTION"
+	ErrorCodeSuperseded      ErrorCode = "SUPERSEDED"
+	ErrorCodeUnauthenticated ErrorCode = "UNAUTHENTICATED"
+	ErrorCodeForbidden       ErrorCode = "FORBIDDEN"
+	ErrorCodeNotFound        ErrorCode = "NOT_FOUND"
+	ErrorCodeRateLimited     ErrorCode = "RATE_LIMITED"
+	ErrorCodeUnavailable     ErrorCode = "UNAVAILABLE"
+)
+
+// UpdateOperation: UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more.
 // A reader meets values that are not listed here: later producers may add some.
 type UpdateOperation string
 
@@ -92,8 +199,8 @@ const (
 	UpdateOperationRemove UpdateOperation = "REMOVE"
 )
 
-// RemovalReason: Why an entity is no longer shown. DELETED and EXPIRED: it exists no more.
-// LEFT_VIEW: it no longer matches what this connection watches.
+// RemovalReason: Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists
+// no more. LEFT_VIEW: it no longer matches what this connection watches.
 // A reader meets values that are not listed here: later producers may add some.
 type RemovalReason string
 
@@ -103,6 +210,129 @@ const (
 	RemovalReasonExpired  RemovalReason = "EXPIRED"
 	RemovalReasonLeftView RemovalReason = "LEFT_VIEW"
 )
+
+// ReconnectReason: Why the connection ends. LIFETIME: it nears the longest time that a connection
+// may last. DRAINING: the server that serves it goes away. REVOKED: its permission ended; a new
+// connection needs a new ticket.
+// A reader meets values that are not listed here: later producers may add some.
+type ReconnectReason string
+
+// Known values of ReconnectReason.
+const (
+	ReconnectReasonLifetime ReconnectReason = "LIFETIME"
+	ReconnectReasonDraining ReconnectReason = "DRAINING"
+	ReconnectReasonRevoked  ReconnectReason = "REVOKED"
+)
+
+// ResyncReason: Why something may be missing. BEHIND: the connection took messages too slowly.
+// UNDELIVERED: a message could not be handed over.
+// A reader meets values that are not listed here: later producers may add some.
+type ResyncReason string
+
+// Known values of ResyncReason.
+const (
+	ResyncReasonBehind      ResyncReason = "BEHIND"
+	ResyncReasonUndelivered ResyncReason = "UNDELIVERED"
+)
+
+// SyncCommandV1: Says what the connection watches from now on, and asks for what it lacks. It is
+// heartbeat, repair and subscription in one. Answered by SYNCED, by the parts of a SNAPSHOT, or by
+// ERROR.
+type SyncCommandV1 struct {
+	// Names the command.
+	Action string `json:"action"`
+	// Counts the sync commands of one connection: each has a higher number than the one before it, so
+	// that of two that overtake each other the later one holds. Every answer repeats the number that
+	// it answers.
+	SyncID int64 `json:"sync_id"`
+	// The frames that the browser reads: name, slash, major version. Absent: as it said before or when
+	// it connected; never said: the oldest major version still published.
+	Contracts []string `json:"contracts,omitempty"`
+	// All that the connection watches; it replaces what it watched before. What matches any of them is
+	// sent, with the attributes that any of those asks for. Empty: nothing is watched. Never nil: null
+	// is not an array.
+	Views []ViewV1 `json:"views"`
+	// Of what the browser holds for these views. Absent: it wants a snapshot.
+	Digest *string `json:"digest,omitempty"`
+}
+
+// The only values of those fields of SyncCommandV1 that have just one.
+const (
+	SyncCommandV1Action = "sync"
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *SyncCommandV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "action":
+			return readText(value, &v.Action)
+		case "sync_id":
+			return readInteger(value, &v.SyncID)
+		case "contracts":
+			return readJSON(value, &v.Contracts)
+		case "views":
+			return readJSON(value, &v.Views)
+		case "digest":
+			return readOptionalText(value, &v.Digest)
+		}
+		return nil
+	})
+}
+
+// ViewV1: What a connection watches: the entities of one type, or the insights, that pass every
+// comparison. It is a filter and no permission: that is a matter of tenant and entity type.
+type ViewV1 struct {
+	// Which entity type to watch. insight: the insights. *: every entity type, and the insights.
+	EntityType ViewType `json:"entity_type"`
+	// All of these must hold. Absent: everything matches.
+	Where []ComparisonV1 `json:"where,omitempty"`
+	// The only attributes to send. Absent: all of them. Attributes that an entity or insight must have
+	// are sent in any case.
+	Fields []string `json:"fields,omitempty"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ViewV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "entity_type":
+			return readText(value, &v.EntityType)
+		case "where":
+			return readJSON(value, &v.Where)
+		case "fields":
+			return readJSON(value, &v.Fields)
+		}
+		return nil
+	})
+}
+
+// ComparisonV1: Compares one attribute with a value. It fails where the attribute is absent, or
+// where the value is not of the attribute's kind.
+type ComparisonV1 struct {
+	// Names a public attribute.
+	Attribute string `json:"attribute"`
+	// How the attribute must relate to the value: eq equal, ne not equal, lt less, le less or equal,
+	// gt greater, ge greater or equal. Instants compare as times; other texts take eq and ne only.
+	Operator ComparisonOperator `json:"operator"`
+	// What to compare with: a number for attributes that are numbers, a text for all others.
+	Value json.RawMessage `json:"value"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ComparisonV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "attribute":
+			return readText(value, &v.Attribute)
+		case "operator":
+			return readText(value, &v.Operator)
+		case "value":
+			return readValue(value, &v.Value)
+		}
+		return nil
+	})
+}
 
 // Region: Public attributes of a region. Each is optional: a row shows what its writer knows.
 type Region struct {
@@ -341,6 +571,176 @@ func (v *Tutor) UnmarshalJSON(document []byte) error {
 	})
 }
 
+// InsightCreatedV1: There is a new insight, or one is gone. It carries the whole insight, never a
+// delta, so that any later event of the same insight replaces it.
+type InsightCreatedV1 struct {
+	// Version of the CloudEvents specification.
+	SpecVersion string `json:"specversion"`
+	// Identifies the event within its source. It is the event id of the stream record, so a retry
+	// carries the same one.
+	ID string `json:"id"`
+	// Names what happened, and with it the meaning of data.
+	Type string `json:"type"`
+	// Names the program that produced the event.
+	Source string `json:"source"`
+	// Names what the event is about: entity type, a slash, entity id; or insight, a slash, its pk, a
+	// slash, its sk.
+	Subject string `json:"subject"`
+	// When the change happened, as the stream of the table tells it: to about a second. A retry of the
+	// event keeps it.
+	Time string `json:"time"`
+	// Media type of data.
+	DataContentType string `json:"datacontenttype"`
+	// The schema of the whole event. Its last step names the major version.
+	DataSchema string `json:"dataschema"`
+	// Whose data this is. Nothing crosses from one tenant to another. A row that names none belongs to
+	// "default".
+	Tenant string `json:"tenant"`
+	// W3C trace context of the change that caused the event.
+	TraceParent string `json:"traceparent"`
+	// What changed.
+	Data InsightCreatedDataV1 `json:"data"`
+}
+
+// The only values of those fields of InsightCreatedV1 that have just one.
+const (
+	InsightCreatedV1SpecVersion     = "1.0"
+	InsightCreatedV1Type            = "INSIGHT_CREATED"
+	InsightCreatedV1DataContentType = "application/json"
+	InsightCreatedV1DataSchema      = "https://iops-dashboard.dev/contracts/events/insight-created/v1.json"
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightCreatedV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "specversion":
+			return readText(value, &v.SpecVersion)
+		case "id":
+			return readText(value, &v.ID)
+		case "type":
+			return readText(value, &v.Type)
+		case "source":
+			return readText(value, &v.Source)
+		case "subject":
+			return readText(value, &v.Subject)
+		case "time":
+			return readText(value, &v.Time)
+		case "datacontenttype":
+			return readText(value, &v.DataContentType)
+		case "dataschema":
+			return readText(value, &v.DataSchema)
+		case "tenant":
+			return readText(value, &v.Tenant)
+		case "traceparent":
+			return readText(value, &v.TraceParent)
+		case "data":
+			return readJSON(value, &v.Data)
+		}
+		return nil
+	})
+}
+
+// InsightCreatedDataV1: What changed.
+type InsightCreatedDataV1 struct {
+	// Identifies one insight: the key of its row, byte for byte. Two insights are the same one only if
+	// both parts are equal.
+	InsightID InsightID `json:"insight_id"`
+	// What became of the thing that an event is about. UPSERT: it has the state that current shows.
+	// DELETE: it was deleted. EXPIRE: its time to live ended.
+	Operation MetricUpdateOperation `json:"operation"`
+	// Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+	// revision wins; wall-clock time orders nothing.
+	Version Version `json:"version"`
+	// Sequence number of the stream record, for tracing only. A string: it does not fit a JavaScript
+	// number.
+	Sequence string `json:"sequence"`
+	// When the row was written: the insight's own timestamp where that is a valid date-time, else the
+	// time at which the stream saw the change. For measuring latency; it orders nothing.
+	WrittenAt string `json:"written_at"`
+	// The insight after the change. Null if, and only if, the operation is DELETE or EXPIRE. Nil is
+	// written as null.
+	Current json.RawMessage `json:"current"`
+	// The insight before the change. Null where there was none, or where its row could not be
+	// published. Nil is written as null.
+	Previous json.RawMessage `json:"previous"`
+	// Names of the attributes that differ between previous and current, sorted. Never nil: null is not
+	// an array.
+	Changed []string `json:"changed"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightCreatedDataV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "insight_id":
+			return readJSON(value, &v.InsightID)
+		case "operation":
+			return readText(value, &v.Operation)
+		case "version":
+			return readJSON(value, &v.Version)
+		case "sequence":
+			return readText(value, &v.Sequence)
+		case "written_at":
+			return readText(value, &v.WrittenAt)
+		case "current":
+			return readRaw(value, &v.Current)
+		case "previous":
+			return readRaw(value, &v.Previous)
+		case "changed":
+			return readJSON(value, &v.Changed)
+		}
+		return nil
+	})
+}
+
+// InsightID: Identifies one insight: the key of its row, byte for byte. Two insights are the same
+// one only if both parts are equal.
+type InsightID struct {
+	// Partition key of the row: insight#, then the id of the entity that the insight is about.
+	Pk string `json:"pk"`
+	// Sort key of the row: the time of the insight, exactly as its writer wrote it. Two texts that
+	// name one instant are two keys.
+	Sk string `json:"sk"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightID) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "pk":
+			return readText(value, &v.Pk)
+		case "sk":
+			return readText(value, &v.Sk)
+		}
+		return nil
+	})
+}
+
+// Version: Orders the states of one entity or insight. The higher epoch wins; within an epoch the
+// higher revision wins; wall-clock time orders nothing.
+type Version struct {
+	// Generation of the state table: the unix time, in milliseconds, at which it was created. It
+	// changes only when that table is rebuilt.
+	Epoch int64 `json:"epoch"`
+	// Counts the accepted changes of this entity or insight within the epoch, without gaps, from 1.
+	// The largest value is the largest integer that a JavaScript number holds exactly.
+	Revision int64 `json:"revision"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *Version) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "epoch":
+			return readInteger(value, &v.Epoch)
+		case "revision":
+			return readInteger(value, &v.Revision)
+		}
+		return nil
+	})
+}
+
 // MetricUpdateV1: One entity has a new state, or is gone. It carries the whole public state, never
 // a delta, so that any later event of the same entity replaces it.
 type MetricUpdateV1 struct {
@@ -353,7 +753,8 @@ type MetricUpdateV1 struct {
 	Type string `json:"type"`
 	// Names the program that produced the event.
 	Source string `json:"source"`
-	// Names what the event is about: entity type, a slash, entity id.
+	// Names what the event is about: entity type, a slash, entity id; or insight, a slash, its pk, a
+	// slash, its sk.
 	Subject string `json:"subject"`
 	// When the change happened, as the stream of the table tells it: to about a second. A retry of the
 	// event keeps it.
@@ -417,11 +818,11 @@ type MetricUpdateDataV1 struct {
 	// Names one entity among those of its tenant and entity type. Any text; no structure is to be read
 	// into it.
 	EntityID string `json:"entity_id"`
-	// UPSERT: the entity has the state that current shows. DELETE: it was deleted. EXPIRE: its time to
-	// live ended.
+	// What became of the thing that an event is about. UPSERT: it has the state that current shows.
+	// DELETE: it was deleted. EXPIRE: its time to live ended.
 	Operation MetricUpdateOperation `json:"operation"`
-	// Orders the states of one entity. The higher epoch wins; within an epoch the higher revision
-	// wins; wall-clock time orders nothing.
+	// Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+	// revision wins; wall-clock time orders nothing.
 	Version Version `json:"version"`
 	// Sequence number of the stream record, for tracing only. A string: it does not fit a JavaScript
 	// number.
@@ -467,25 +868,189 @@ func (v *MetricUpdateDataV1) UnmarshalJSON(document []byte) error {
 	})
 }
 
-// Version: Orders the states of one entity. The higher epoch wins; within an epoch the higher
-// revision wins; wall-clock time orders nothing.
-type Version struct {
-	// Generation of the state table: the unix time, in milliseconds, at which it was created. It
-	// changes only when that table is rebuilt.
-	Epoch int64 `json:"epoch"`
-	// Counts the accepted changes of this entity within the epoch, without gaps, from 1. The largest
-	// value is the largest integer that a JavaScript number holds exactly.
-	Revision int64 `json:"revision"`
+// Insight: What a rule or a model has found about one entity. Insights are appended and rarely
+// change; a row expires after 90 days.
+type Insight struct {
+	// The writer's own name for this insight
+	AlertID *string `json:"alert_id,omitempty"`
+	// The entity that the insight is about
+	EntityID string `json:"entity_id"`
+	// The type of the entity that the insight is about
+	EntityType EntityType `json:"entity_type,omitempty"`
+	// The rule or prediction that raised the insight
+	PredictionType PredictionType `json:"prediction_type"`
+	// How pressing this is: 0 can wait, 100 must be dealt with now
+	RiskScore float64 `json:"risk_score"`
+	// The band that the risk score falls into
+	RiskBand RiskBand `json:"risk_band"`
+	// Why the rule or model says so, in a sentence or two
+	Explanation *string `json:"explanation,omitempty"`
+	// What to do about it, the most useful first
+	Recommendations []string `json:"recommendations,omitempty"`
+	// When the rule or model found it, by its own clock
+	Timestamp string `json:"timestamp"`
+	// The model, and its version, or the rule set that decided
+	ModelUsed *string `json:"model_used,omitempty"`
 }
 
 // UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
-func (v *Version) UnmarshalJSON(document []byte) error {
+func (v *Insight) UnmarshalJSON(document []byte) error {
 	return readObject(document, func(name, value []byte) error {
 		switch string(name) {
-		case "epoch":
-			return readInteger(value, &v.Epoch)
-		case "revision":
-			return readInteger(value, &v.Revision)
+		case "alert_id":
+			return readOptionalText(value, &v.AlertID)
+		case "entity_id":
+			return readText(value, &v.EntityID)
+		case "entity_type":
+			return readText(value, &v.EntityType)
+		case "prediction_type":
+			return readText(value, &v.PredictionType)
+		case "risk_score":
+			return readNumber(value, &v.RiskScore)
+		case "risk_band":
+			return readText(value, &v.RiskBand)
+		case "explanation":
+			return readOptionalText(value, &v.Explanation)
+		case "recommendations":
+			return readJSON(value, &v.Recommendations)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "model_used":
+			return readOptionalText(value, &v.ModelUsed)
+		}
+		return nil
+	})
+}
+
+// ErrorFrameV1: A command was refused. It says what the sender can mend, and nothing of the
+// server's insides.
+type ErrorFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// What went wrong, for programs. INVALID: not of the form that the contract gives. TOO_LARGE: more
+	// bytes than the contract allows. UNKNOWN_ACTION: no command is called so. SUPERSEDED: a sync with
+	// this number or a higher one came before. UNAUTHENTICATED: nobody knows who asks. FORBIDDEN: the
+	// asker may not see this. NOT_FOUND: there is no such thing, or none that the asker may see.
+	// RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try again later.
+	Code ErrorCode `json:"code"`
+	// Where in the command the fault is, as a JSON Pointer.
+	Pointer *string `json:"pointer,omitempty"`
+	// The rule that is broken: a keyword of JSON Schema, or size, utf8, syntax, depth, number,
+	// unknown-type or unknown-major.
+	Rule *string `json:"rule,omitempty"`
+	// Of the command that is refused, where it could be read.
+	SyncID *int64 `json:"sync_id,omitempty"`
+	// How long to wait before the next try. Absent where trying again makes no difference.
+	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
+}
+
+// The only values of those fields of ErrorFrameV1 that have just one.
+const (
+	ErrorFrameV1Type    = "ERROR"
+	ErrorFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ErrorFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "code":
+			return readText(value, &v.Code)
+		case "pointer":
+			return readOptionalText(value, &v.Pointer)
+		case "rule":
+			return readOptionalText(value, &v.Rule)
+		case "sync_id":
+			return readOptionalInteger(value, &v.SyncID)
+		case "retry_after_ms":
+			return readOptionalInteger(value, &v.RetryAfterMS)
+		}
+		return nil
+	})
+}
+
+// InsightCreatedFrameV1: One WebSocket message with one or more insights of the connection's
+// tenant. Their order means nothing: versions decide.
+type InsightCreatedFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// At least one insight. Never nil: null is not an array.
+	Data []InsightUpdateV1 `json:"data"`
+}
+
+// The only values of those fields of InsightCreatedFrameV1 that have just one.
+const (
+	InsightCreatedFrameV1Type    = "INSIGHT_CREATED"
+	InsightCreatedFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightCreatedFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "data":
+			return readJSON(value, &v.Data)
+		}
+		return nil
+	})
+}
+
+// InsightUpdateV1: What a browser is to show for one insight: the whole of it, or that it is gone.
+// It is applied only where its version is higher than the one held.
+type InsightUpdateV1 struct {
+	// Identifies one insight: the key of its row, byte for byte. Two insights are the same one only if
+	// both parts are equal.
+	InsightID InsightID `json:"insight_id"`
+	// UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more.
+	Operation UpdateOperation `json:"operation"`
+	// Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists no more.
+	// LEFT_VIEW: it no longer matches what this connection watches.
+	Reason RemovalReason `json:"reason,omitempty"`
+	// Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+	// revision wins; wall-clock time orders nothing.
+	Version Version `json:"version"`
+	// The insight; of its optional attributes only those that the connection's views ask for.
+	Attributes json.RawMessage `json:"attributes,omitempty"`
+	// When the row was written, for measuring latency; it orders nothing.
+	WrittenAt string `json:"written_at"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightUpdateV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "insight_id":
+			return readJSON(value, &v.InsightID)
+		case "operation":
+			return readText(value, &v.Operation)
+		case "reason":
+			return readText(value, &v.Reason)
+		case "version":
+			return readJSON(value, &v.Version)
+		case "attributes":
+			return readRaw(value, &v.Attributes)
+		case "written_at":
+			return readText(value, &v.WrittenAt)
 		}
 		return nil
 	})
@@ -498,7 +1063,7 @@ type MetricUpdateFrameV1 struct {
 	Type string `json:"type"`
 	// Major version of this frame's form.
 	Version int64 `json:"version"`
-	// When the server made the frame.
+	// When the server made the frame, by the server's clock.
 	Timestamp string `json:"timestamp"`
 	// At least one update. Never nil: null is not an array.
 	Data []UpdateV1 `json:"data"`
@@ -535,13 +1100,13 @@ type UpdateV1 struct {
 	// Names one entity among those of its tenant and entity type. Any text; no structure is to be read
 	// into it.
 	EntityID string `json:"entity_id"`
-	// UPSERT: show these attributes. REMOVE: show the entity no more.
+	// UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more.
 	Operation UpdateOperation `json:"operation"`
-	// Why an entity is no longer shown. DELETED and EXPIRED: it exists no more. LEFT_VIEW: it no
-	// longer matches what this connection watches.
+	// Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists no more.
+	// LEFT_VIEW: it no longer matches what this connection watches.
 	Reason RemovalReason `json:"reason,omitempty"`
-	// Orders the states of one entity. The higher epoch wins; within an epoch the higher revision
-	// wins; wall-clock time orders nothing.
+	// Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+	// revision wins; wall-clock time orders nothing.
 	Version Version `json:"version"`
 	// Every public attribute of the entity.
 	Attributes json.RawMessage `json:"attributes,omitempty"`
@@ -567,6 +1132,469 @@ func (v *UpdateV1) UnmarshalJSON(document []byte) error {
 			return readRaw(value, &v.Attributes)
 		case "written_at":
 			return readText(value, &v.WrittenAt)
+		}
+		return nil
+	})
+}
+
+// ReconnectFrameV1: This connection will end. Open a new one, sync on it, and only then close this
+// one.
+type ReconnectFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// Why the connection ends. LIFETIME: it nears the longest time that a connection may last.
+	// DRAINING: the server that serves it goes away. REVOKED: its permission ended; a new connection
+	// needs a new ticket.
+	Reason ReconnectReason `json:"reason,omitempty"`
+	// How long this connection will still serve. Choose a moment in this time by chance, so that not
+	// all move at once.
+	WithinMS int64 `json:"within_ms"`
+}
+
+// The only values of those fields of ReconnectFrameV1 that have just one.
+const (
+	ReconnectFrameV1Type    = "RECONNECT"
+	ReconnectFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ReconnectFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "reason":
+			return readText(value, &v.Reason)
+		case "within_ms":
+			return readInteger(value, &v.WithinMS)
+		}
+		return nil
+	})
+}
+
+// ResyncFrameV1: Something may have been missed: send a sync, without waiting for its turn.
+type ResyncFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// Why something may be missing. BEHIND: the connection took messages too slowly. UNDELIVERED: a
+	// message could not be handed over.
+	Reason ResyncReason `json:"reason,omitempty"`
+}
+
+// The only values of those fields of ResyncFrameV1 that have just one.
+const (
+	ResyncFrameV1Type    = "RESYNC"
+	ResyncFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ResyncFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "reason":
+			return readText(value, &v.Reason)
+		}
+		return nil
+	})
+}
+
+// SnapshotFrameV1: One part of the answer to a sync whose digest differed: all that the
+// connection's views hold. Parts may arrive in any order, between other frames. When all are there,
+// what the browser holds for these views, what no part names and what last changed before the sync
+// was sent, is gone; an incomplete snapshot removes nothing.
+type SnapshotFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// Counts the sync commands of one connection: each has a higher number than the one before it, so
+	// that of two that overtake each other the later one holds. Every answer repeats the number that
+	// it answers.
+	SyncID int64 `json:"sync_id"`
+	// Which part this is, counted from 1.
+	Part int64 `json:"part"`
+	// How many parts the snapshot has; the same in all of them.
+	Parts int64 `json:"parts"`
+	// The entities of this part; there may be none. Never nil: null is not an array.
+	Entities []UpdateV1 `json:"entities"`
+	// The insights of this part; there may be none. Never nil: null is not an array.
+	Insights []InsightUpdateV1 `json:"insights"`
+	// Of the whole snapshot. In its last part, where part equals parts, and in no other.
+	Digest *string `json:"digest,omitempty"`
+}
+
+// The only values of those fields of SnapshotFrameV1 that have just one.
+const (
+	SnapshotFrameV1Type    = "SNAPSHOT"
+	SnapshotFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *SnapshotFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "sync_id":
+			return readInteger(value, &v.SyncID)
+		case "part":
+			return readInteger(value, &v.Part)
+		case "parts":
+			return readInteger(value, &v.Parts)
+		case "entities":
+			return readJSON(value, &v.Entities)
+		case "insights":
+			return readJSON(value, &v.Insights)
+		case "digest":
+			return readOptionalText(value, &v.Digest)
+		}
+		return nil
+	})
+}
+
+// SyncedFrameV1: The answer to a sync whose digest was right: the browser holds what the server
+// holds.
+type SyncedFrameV1 struct {
+	// Names the frame.
+	Type string `json:"type"`
+	// Major version of this frame's form.
+	Version int64 `json:"version"`
+	// When the server made the frame, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// Counts the sync commands of one connection: each has a higher number than the one before it, so
+	// that of two that overtake each other the later one holds. Every answer repeats the number that
+	// it answers.
+	SyncID int64 `json:"sync_id"`
+}
+
+// The only values of those fields of SyncedFrameV1 that have just one.
+const (
+	SyncedFrameV1Type    = "SYNCED"
+	SyncedFrameV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *SyncedFrameV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "sync_id":
+			return readInteger(value, &v.SyncID)
+		}
+		return nil
+	})
+}
+
+// EntityReplyV1: Answers GET /entities/{type}/{id}: one entity with its version.
+type EntityReplyV1 struct {
+	// Major version of this form.
+	Version int64 `json:"version"`
+	// When the server made the answer, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// What a browser is to show for one entity: its whole public state, or that it is gone. It is
+	// applied only where its version is higher than the one held.
+	Data UpdateV1 `json:"data"`
+}
+
+// The only values of those fields of EntityReplyV1 that have just one.
+const (
+	EntityReplyV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *EntityReplyV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "data":
+			return readJSON(value, &v.Data)
+		}
+		return nil
+	})
+}
+
+// InsightsPageV1: Answers GET /insights: insights with their versions, so that they merge with what
+// a socket brings by the same rule.
+type InsightsPageV1 struct {
+	// Major version of this form.
+	Version int64 `json:"version"`
+	// When the server made the answer, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// The insights of this page; there may be none on any page. Never nil: null is not an array.
+	Data []InsightUpdateV1 `json:"data"`
+	// Asks for the next page. Absent on the last one. To be handed back as it is, not to be read; it
+	// may stop working after a day.
+	Next *string `json:"next,omitempty"`
+}
+
+// The only values of those fields of InsightsPageV1 that have just one.
+const (
+	InsightsPageV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *InsightsPageV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "data":
+			return readJSON(value, &v.Data)
+		case "next":
+			return readOptionalText(value, &v.Next)
+		}
+		return nil
+	})
+}
+
+// MetricsPageV1: Answers GET /metrics: entities with their versions, so that they merge with what a
+// socket brings by the same rule.
+type MetricsPageV1 struct {
+	// Major version of this form.
+	Version int64 `json:"version"`
+	// When the server made the answer, by the server's clock.
+	Timestamp string `json:"timestamp"`
+	// The entities of this page; there may be none on any page. Never nil: null is not an array.
+	Data []UpdateV1 `json:"data"`
+	// Asks for the next page. Absent on the last one. To be handed back as it is, not to be read; it
+	// may stop working after a day.
+	Next *string `json:"next,omitempty"`
+}
+
+// The only values of those fields of MetricsPageV1 that have just one.
+const (
+	MetricsPageV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *MetricsPageV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "version":
+			return readInteger(value, &v.Version)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		case "data":
+			return readJSON(value, &v.Data)
+		case "next":
+			return readOptionalText(value, &v.Next)
+		}
+		return nil
+	})
+}
+
+// ProblemV1: Answers any HTTP request that failed: problem details (RFC 9457), media type
+// application/problem+json. It says what the caller can mend, and nothing of the server's insides.
+type ProblemV1 struct {
+	// Names the kind of problem by a URI. about:blank: the status says it all.
+	Type string `json:"type"`
+	// The kind of problem in a few words; the same for all problems of a kind.
+	Title string `json:"title"`
+	// The HTTP status of the answer.
+	Status int64 `json:"status"`
+	// What to do about this one, for people.
+	Detail *string `json:"detail,omitempty"`
+	// Names this one occurrence, to be quoted to support.
+	Instance *string `json:"instance,omitempty"`
+	// What went wrong, for programs. INVALID: not of the form that the contract gives. TOO_LARGE: more
+	// bytes than the contract allows. UNKNOWN_ACTION: no command is called so. SUPERSEDED: a sync with
+	// this number or a higher one came before. UNAUTHENTICATED: nobody knows who asks. FORBIDDEN: the
+	// asker may not see this. NOT_FOUND: there is no such thing, or none that the asker may see.
+	// RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try again later.
+	Code ErrorCode `json:"code"`
+	// Where in the request the fault is, as a JSON Pointer.
+	Pointer *string `json:"pointer,omitempty"`
+	// The rule that is broken: a keyword of JSON Schema, or size, utf8, syntax, depth, number,
+	// unknown-type or unknown-major.
+	Rule *string `json:"rule,omitempty"`
+	// How long to wait before the next try. Absent where trying again makes no difference.
+	RetryAfterMS *int64 `json:"retry_after_ms,omitempty"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *ProblemV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "type":
+			return readText(value, &v.Type)
+		case "title":
+			return readText(value, &v.Title)
+		case "status":
+			return readInteger(value, &v.Status)
+		case "detail":
+			return readOptionalText(value, &v.Detail)
+		case "instance":
+			return readOptionalText(value, &v.Instance)
+		case "code":
+			return readText(value, &v.Code)
+		case "pointer":
+			return readOptionalText(value, &v.Pointer)
+		case "rule":
+			return readOptionalText(value, &v.Rule)
+		case "retry_after_ms":
+			return readOptionalInteger(value, &v.RetryAfterMS)
+		}
+		return nil
+	})
+}
+
+// TicketV1: Answers POST /tickets: the right to open one connection, once.
+type TicketV1 struct {
+	// Major version of this form.
+	Version int64 `json:"version"`
+	// 256 random bits in base64url. A secret: it is worth a connection to whoever holds it, and
+	// belongs in no log.
+	Ticket string `json:"ticket"`
+	// From when on the ticket is worth nothing, by the server's clock.
+	ExpiresAt string `json:"expires_at"`
+	// When the server made the answer, by the server's clock.
+	Timestamp string `json:"timestamp"`
+}
+
+// The only values of those fields of TicketV1 that have just one.
+const (
+	TicketV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *TicketV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "version":
+			return readInteger(value, &v.Version)
+		case "ticket":
+			return readText(value, &v.Ticket)
+		case "expires_at":
+			return readText(value, &v.ExpiresAt)
+		case "timestamp":
+			return readText(value, &v.Timestamp)
+		}
+		return nil
+	})
+}
+
+// QuarantinedRecordV1: A stream record that could not become an event: the body of a message in the
+// quarantine queue. What of the record could not be read is absent. Exactly one of record and
+// record_gzip is there.
+type QuarantinedRecordV1 struct {
+	// Major version of this form.
+	Version int64 `json:"version"`
+	// When the normalizer gave the record up.
+	QuarantinedAt string `json:"quarantined_at"`
+	// Why it could not become an event.
+	Reason QuarantineReason `json:"reason"`
+	// ARN of the stream.
+	Source *string `json:"source,omitempty"`
+	// The record's eventID.
+	EventID *string `json:"event_id,omitempty"`
+	// The record's sequence number. A string: it does not fit a JavaScript number.
+	Sequence *string `json:"sequence,omitempty"`
+	// Whose row it was, as the row says.
+	Tenant *string `json:"tenant,omitempty"`
+	// As the row says; it need not be a type that is known.
+	EntityType *string `json:"entity_type,omitempty"`
+	// As the row says.
+	EntityID *string `json:"entity_id,omitempty"`
+	// W3C trace context that the event would have had.
+	TraceParent *string `json:"traceparent,omitempty"`
+	// The stream record as Lambda delivered it. Any JSON: not even its form can be relied on.
+	Record json.RawMessage `json:"record,omitempty"`
+	// The same, gzipped and in base64, where it is large or is not JSON.
+	RecordGzip *string `json:"record_gzip,omitempty"`
+}
+
+// The only values of those fields of QuarantinedRecordV1 that have just one.
+const (
+	QuarantinedRecordV1Version = 1
+)
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *QuarantinedRecordV1) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "version":
+			return readInteger(value, &v.Version)
+		case "quarantined_at":
+			return readText(value, &v.QuarantinedAt)
+		case "reason":
+			return readJSON(value, &v.Reason)
+		case "source":
+			return readOptionalText(value, &v.Source)
+		case "event_id":
+			return readOptionalText(value, &v.EventID)
+		case "sequence":
+			return readOptionalText(value, &v.Sequence)
+		case "tenant":
+			return readOptionalText(value, &v.Tenant)
+		case "entity_type":
+			return readOptionalText(value, &v.EntityType)
+		case "entity_id":
+			return readOptionalText(value, &v.EntityID)
+		case "traceparent":
+			return readOptionalText(value, &v.TraceParent)
+		case "record":
+			return readValue(value, &v.Record)
+		case "record_gzip":
+			return readOptionalText(value, &v.RecordGzip)
+		}
+		return nil
+	})
+}
+
+// QuarantineReason: Why it could not become an event.
+type QuarantineReason struct {
+	// The rule that is broken, as in a fault; or state, topic or panic where the fault lay elsewhere.
+	Code string `json:"code"`
+	// JSON Pointer (RFC 6901) into the record; empty for the whole of it.
+	Pointer string `json:"pointer"`
+	// For people. It never quotes the record at length.
+	Message string `json:"message"`
+}
+
+// UnmarshalJSON reads the fields by their exact names and ignores those that it does not know.
+func (v *QuarantineReason) UnmarshalJSON(document []byte) error {
+	return readObject(document, func(name, value []byte) error {
+		switch string(name) {
+		case "code":
+			return readText(value, &v.Code)
+		case "pointer":
+			return readText(value, &v.Pointer)
+		case "message":
+			return readText(value, &v.Message)
 		}
 		return nil
 	})

@@ -4,8 +4,15 @@ import { describe, expect, it } from "vitest";
 
 import { type Fault, firstFault } from "./fault.ts";
 import { compareVersions } from "./version.ts";
-import { attributes, entityTypes } from "./zz_attributes.ts";
-import type { MetricUpdateDataV1, UpdateV1, Version } from "./zz_types.ts";
+import { attributes, entityTypes, insightAttributes } from "./zz_attributes.ts";
+import type {
+  BusEvent,
+  MetricUpdateDataV1,
+  ServerFrame,
+  SyncCommandV1,
+  UpdateV1,
+  Version,
+} from "./zz_types.ts";
 
 type Role = "producer" | "consumer";
 
@@ -144,6 +151,16 @@ describe("attribute catalogue", () => {
     expect(attributes.tutor.segment.knownValues).toContain("star");
     expect(attributes.subject.balance_status.kind).toBe("choice");
   });
+
+  it("has those of insights", () => {
+    expect(insightAttributes.risk_score).toMatchObject({
+      unit: "points",
+      minimum: 0,
+      maximum: 100,
+    });
+    expect(insightAttributes.recommendations.kind).toBe("texts");
+    expect(insightAttributes.prediction_type.knownValues).toContain("low_health_score");
+  });
 });
 
 /** Compiles only if the unions can be told apart by their discriminators. */
@@ -159,7 +176,54 @@ function sessionsBefore(data: MetricUpdateDataV1): number | undefined {
   return gone ?? data.previous?.sessions_7d;
 }
 
+/** Compiles only if type decides the form of a frame, and operation that of an insight. */
+function gist(frame: ServerFrame): unknown {
+  switch (frame.type) {
+    case "METRIC_UPDATE":
+      return frame.data.map(sessions);
+    case "INSIGHT_CREATED":
+      return frame.data.map((update) =>
+        update.operation === "UPSERT" ? update.attributes.risk_score : update.reason,
+      );
+    case "SNAPSHOT":
+      return [frame.entities.length, frame.insights.length, frame.digest];
+    case "SYNCED":
+      return frame.sync_id;
+    case "RESYNC":
+      return frame.reason;
+    case "RECONNECT":
+      return frame.within_ms;
+    case "ERROR":
+      return frame.code;
+  }
+}
+
+function score(event: BusEvent): number | undefined {
+  if (event.type === "METRIC_UPDATE") return event.data.current?.health_score;
+  return event.data.current?.risk_score;
+}
+
+function read<T>(name: string): T {
+  return JSON.parse(examples[`../examples/${name}.json`] ?? "") as T;
+}
+
 describe("types", () => {
+  it("tell frames, events and commands apart", () => {
+    const frames = ["insight-created", "snapshot", "synced", "resync", "reconnect", "error"];
+    expect(frames.map((name) => gist(read<ServerFrame>(`frames/${name}/v1/full`)))).toEqual([
+      [84, 84, "DELETED", "EXPIRED", "LEFT_VIEW"],
+      [2, 2, "9f86d081884c7d659a2feaa0c55ad015"],
+      9007199254740991,
+      "BEHIND",
+      90000,
+      "INVALID",
+    ]);
+    expect(score(read<BusEvent>("events/metric-update/v1/full"))).toBe(82.5);
+    expect(score(read<BusEvent>("events/insight-created/v1/full"))).toBe(84);
+    const { views } = read<SyncCommandV1>("commands/sync/v1/full");
+    expect(views[0]?.where?.map(({ value }) => value)).toEqual([70, "churned"]);
+  });
+
   it("are told apart by operation and entity_type", () => {
     const frame = JSON.parse(examples["../examples/frames/metric-update/v1/full.json"] ?? "") as {
       data: UpdateV1[];

@@ -3,6 +3,15 @@
 /** One of a list of values, or one that a later producer has added to the list. */
 export type Known<T extends string> = T | (string & Record<never, never>);
 
+/** Which entity type to watch. insight: the insights. *: every entity type, and the insights. */
+export type ViewType = "student" | "tutor" | "subject" | "region" | "insight" | "*";
+
+/**
+ * How the attribute must relate to the value: eq equal, ne not equal, lt less, le less or equal, gt
+ * greater, ge greater or equal. Instants compare as times; other texts take eq and ne only.
+ */
+export type ComparisonOperator = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
+
 /** Where a student, subject or region stands, from best to worst. */
 export type Segment = "thriving" | "healthy" | "at_risk" | "churned";
 
@@ -12,23 +21,113 @@ export type BalanceStatus = "balanced" | "high_demand" | "oversupplied";
 /** Where a tutor stands, from best to worst. */
 export type TutorSegment = "star" | "healthy" | "at_risk" | "churning";
 
+/**
+ * What became of the thing that an event is about. UPSERT: it has the state that current shows.
+ * DELETE: it was deleted. EXPIRE: its time to live ended.
+ */
+export type MetricUpdateOperation = "UPSERT" | "DELETE" | "EXPIRE";
+
 /** What kind of thing an entity is; it decides which attributes the entity has. */
 export type EntityType = "student" | "tutor" | "subject" | "region";
 
 /**
- * UPSERT: the entity has the state that current shows. DELETE: it was deleted. EXPIRE: its time to
- * live ended.
+ * What rule or model found something. Writers may add rules at any time, so a producer may send a
+ * value that is not listed.
  */
-export type MetricUpdateOperation = "UPSERT" | "DELETE" | "EXPIRE";
+export type PredictionType = "high_ib_call_frequency" | "low_health_score" | "supply_demand_imbalance";
 
-/** UPSERT: show these attributes. REMOVE: show the entity no more. */
+/** How urgent an insight is, by its risk score: critical from 80, warning from 60, info below. */
+export type RiskBand = "critical" | "warning" | "info";
+
+/**
+ * What went wrong, for programs. INVALID: not of the form that the contract gives. TOO_LARGE: more
+ * bytes than the contract allows. UNKNOWN_ACTION: no command is called so. SUPERSEDED: a sync with
+ * this number or a higher one came before. UNAUTHENTICATED: nobody knows who asks. FORBIDDEN: the
+ * asker may not see this. NOT_FOUND: there is no such thing, or none that the asker may see.
+ * RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try again later.
+ */
+export type ErrorCode = "INVALID" | "TOO_LARGE" | "UNKNOWN_ACTION" | "SUPERSEDED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "RATE_LIMITED" | "UNAVAILABLE";
+
+/** UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more. */
 export type UpdateOperation = "UPSERT" | "REMOVE";
 
 /**
- * Why an entity is no longer shown. DELETED and EXPIRED: it exists no more. LEFT_VIEW: it no longer
- * matches what this connection watches.
+ * Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists no more.
+ * LEFT_VIEW: it no longer matches what this connection watches.
  */
 export type RemovalReason = "DELETED" | "EXPIRED" | "LEFT_VIEW";
+
+/**
+ * Why the connection ends. LIFETIME: it nears the longest time that a connection may last.
+ * DRAINING: the server that serves it goes away. REVOKED: its permission ended; a new connection
+ * needs a new ticket.
+ */
+export type ReconnectReason = "LIFETIME" | "DRAINING" | "REVOKED";
+
+/**
+ * Why something may be missing. BEHIND: the connection took messages too slowly. UNDELIVERED: a
+ * message could not be handed over.
+ */
+export type ResyncReason = "BEHIND" | "UNDELIVERED";
+
+/**
+ * Says what the connection watches from now on, and asks for what it lacks. It is heartbeat, repair
+ * and subscription in one. Answered by SYNCED, by the parts of a SNAPSHOT, or by ERROR.
+ */
+export interface SyncCommandV1 {
+  /** Names the command. */
+  action: "sync";
+  /**
+   * Counts the sync commands of one connection: each has a higher number than the one before it, so
+   * that of two that overtake each other the later one holds. Every answer repeats the number that
+   * it answers.
+   */
+  sync_id: number;
+  /**
+   * The frames that the browser reads: name, slash, major version. Absent: as it said before or
+   * when it connected; never said: the oldest major version still published.
+   */
+  contracts?: string[];
+  /**
+   * All that the connection watches; it replaces what it watched before. What matches any of them
+   * is sent, with the attributes that any of those asks for. Empty: nothing is watched.
+   */
+  views: ViewV1[];
+  /** Of what the browser holds for these views. Absent: it wants a snapshot. */
+  digest?: string;
+}
+
+/**
+ * What a connection watches: the entities of one type, or the insights, that pass every comparison.
+ * It is a filter and no permission: that is a matter of tenant and entity type.
+ */
+export interface ViewV1 {
+  /** Which entity type to watch. insight: the insights. *: every entity type, and the insights. */
+  entity_type: Known<ViewType>;
+  /** All of these must hold. Absent: everything matches. */
+  where?: ComparisonV1[];
+  /**
+   * The only attributes to send. Absent: all of them. Attributes that an entity or insight must
+   * have are sent in any case.
+   */
+  fields?: string[];
+}
+
+/**
+ * Compares one attribute with a value. It fails where the attribute is absent, or where the value
+ * is not of the attribute's kind.
+ */
+export interface ComparisonV1 {
+  /** Names a public attribute. */
+  attribute: string;
+  /**
+   * How the attribute must relate to the value: eq equal, ne not equal, lt less, le less or equal,
+   * gt greater, ge greater or equal. Instants compare as times; other texts take eq and ne only.
+   */
+  operator: Known<ComparisonOperator>;
+  /** What to compare with: a number for attributes that are numbers, a text for all others. */
+  value: string | number;
+}
 
 /** Public attributes of a region. Each is optional: a row shows what its writer knows. */
 export interface Region {
@@ -142,6 +241,133 @@ export interface Tutor {
 }
 
 /**
+ * There is a new insight, or one is gone. It carries the whole insight, never a delta, so that any
+ * later event of the same insight replaces it.
+ */
+export interface InsightCreatedV1 {
+  /** Version of the CloudEvents specification. */
+  specversion: "1.0";
+  /**
+   * Identifies the event within its source. It is the event id of the stream record, so a retry
+   * carries the same one.
+   */
+  id: string;
+  /** Names what happened, and with it the meaning of data. */
+  type: "INSIGHT_CREATED";
+  /** Names the program that produced the event. */
+  source: string;
+  /**
+   * Names what the event is about: entity type, a slash, entity id; or insight, a slash, its pk, a
+   * slash, its sk.
+   */
+  subject: string;
+  /**
+   * When the change happened, as the stream of the table tells it: to about a second. A retry of
+   * the event keeps it.
+   */
+  time: string;
+  /** Media type of data. */
+  datacontenttype: "application/json";
+  /** The schema of the whole event. Its last step names the major version. */
+  dataschema: "https://iops-dashboard.dev/contracts/events/insight-created/v1.json";
+  /**
+   * Whose data this is. Nothing crosses from one tenant to another. A row that names none belongs
+   * to "default".
+   */
+  tenant: string;
+  /** W3C trace context of the change that caused the event. */
+  traceparent: string;
+  /** What changed. */
+  data: InsightCreatedDataV1;
+}
+
+/** What the forms of InsightCreatedDataV1 have in common; each says some of it more precisely. */
+export interface InsightCreatedDataBaseV1 {
+  /**
+   * Identifies one insight: the key of its row, byte for byte. Two insights are the same one only
+   * if both parts are equal.
+   */
+  insight_id: InsightID;
+  /**
+   * What became of the thing that an event is about. UPSERT: it has the state that current shows.
+   * DELETE: it was deleted. EXPIRE: its time to live ended.
+   */
+  operation: MetricUpdateOperation;
+  /**
+   * Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+   * revision wins; wall-clock time orders nothing.
+   */
+  version: Version;
+  /**
+   * Sequence number of the stream record, for tracing only. A string: it does not fit a JavaScript
+   * number.
+   */
+  sequence: string;
+  /**
+   * When the row was written: the insight's own timestamp where that is a valid date-time, else the
+   * time at which the stream saw the change. For measuring latency; it orders nothing.
+   */
+  written_at: string;
+  /** The insight after the change. Null if, and only if, the operation is DELETE or EXPIRE. */
+  current: object | null;
+  /**
+   * The insight before the change. Null where there was none, or where its row could not be
+   * published.
+   */
+  previous: object | null;
+  /** Names of the attributes that differ between previous and current, sorted. */
+  changed: string[];
+}
+
+export interface InsightCreatedDataUpsertV1 extends InsightCreatedDataBaseV1 {
+  operation: "UPSERT";
+  current: Insight;
+  previous: Insight | null;
+}
+
+export interface InsightCreatedDataDeleteExpireV1 extends InsightCreatedDataBaseV1 {
+  operation: "DELETE" | "EXPIRE";
+  current: null;
+  previous: Insight | null;
+}
+
+/** What changed. */
+export type InsightCreatedDataV1 =
+  | InsightCreatedDataUpsertV1
+  | InsightCreatedDataDeleteExpireV1;
+
+/**
+ * Identifies one insight: the key of its row, byte for byte. Two insights are the same one only if
+ * both parts are equal.
+ */
+export interface InsightID {
+  /** Partition key of the row: insight#, then the id of the entity that the insight is about. */
+  pk: string;
+  /**
+   * Sort key of the row: the time of the insight, exactly as its writer wrote it. Two texts that
+   * name one instant are two keys.
+   */
+  sk: string;
+}
+
+/**
+ * Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+ * revision wins; wall-clock time orders nothing.
+ */
+export interface Version {
+  /**
+   * Generation of the state table: the unix time, in milliseconds, at which it was created. It
+   * changes only when that table is rebuilt.
+   */
+  epoch: number;
+  /**
+   * Counts the accepted changes of this entity or insight within the epoch, without gaps, from 1.
+   * The largest value is the largest integer that a JavaScript number holds exactly.
+   */
+  revision: number;
+}
+
+/**
  * One entity has a new state, or is gone. It carries the whole public state, never a delta, so that
  * any later event of the same entity replaces it.
  */
@@ -157,7 +383,10 @@ export interface MetricUpdateV1 {
   type: "METRIC_UPDATE";
   /** Names the program that produced the event. */
   source: string;
-  /** Names what the event is about: entity type, a slash, entity id. */
+  /**
+   * Names what the event is about: entity type, a slash, entity id; or insight, a slash, its pk, a
+   * slash, its sk.
+   */
   subject: string;
   /**
    * When the change happened, as the stream of the table tells it: to about a second. A retry of
@@ -189,13 +418,13 @@ export interface MetricUpdateDataBaseV1 {
    */
   entity_id: string;
   /**
-   * UPSERT: the entity has the state that current shows. DELETE: it was deleted. EXPIRE: its time
-   * to live ended.
+   * What became of the thing that an event is about. UPSERT: it has the state that current shows.
+   * DELETE: it was deleted. EXPIRE: its time to live ended.
    */
   operation: MetricUpdateOperation;
   /**
-   * Orders the states of one entity. The higher epoch wins; within an epoch the higher revision
-   * wins; wall-clock time orders nothing.
+   * Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+   * revision wins; wall-clock time orders nothing.
    */
   version: Version;
   /**
@@ -290,21 +519,121 @@ export type MetricUpdateDataV1 =
   | MetricUpdateDataRegionDeleteExpireV1;
 
 /**
- * Orders the states of one entity. The higher epoch wins; within an epoch the higher revision wins;
- * wall-clock time orders nothing.
+ * What a rule or a model has found about one entity. Insights are appended and rarely change; a row
+ * expires after 90 days.
  */
-export interface Version {
-  /**
-   * Generation of the state table: the unix time, in milliseconds, at which it was created. It
-   * changes only when that table is rebuilt.
-   */
-  epoch: number;
-  /**
-   * Counts the accepted changes of this entity within the epoch, without gaps, from 1. The largest
-   * value is the largest integer that a JavaScript number holds exactly.
-   */
-  revision: number;
+export interface Insight {
+  /** The writer's own name for this insight */
+  alert_id?: string;
+  /** The entity that the insight is about */
+  entity_id: string;
+  /** The type of the entity that the insight is about */
+  entity_type?: Known<EntityType>;
+  /** The rule or prediction that raised the insight */
+  prediction_type: Known<PredictionType>;
+  /** How pressing this is: 0 can wait, 100 must be dealt with now */
+  risk_score: number;
+  /** The band that the risk score falls into */
+  risk_band: Known<RiskBand>;
+  /** Why the rule or model says so, in a sentence or two */
+  explanation?: string;
+  /** What to do about it, the most useful first */
+  recommendations?: string[];
+  /** When the rule or model found it, by its own clock */
+  timestamp: string;
+  /** The model, and its version, or the rule set that decided */
+  model_used?: string;
 }
+
+/** A command was refused. It says what the sender can mend, and nothing of the server's insides. */
+export interface ErrorFrameV1 {
+  /** Names the frame. */
+  type: "ERROR";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /**
+   * What went wrong, for programs. INVALID: not of the form that the contract gives. TOO_LARGE:
+   * more bytes than the contract allows. UNKNOWN_ACTION: no command is called so. SUPERSEDED: a
+   * sync with this number or a higher one came before. UNAUTHENTICATED: nobody knows who asks.
+   * FORBIDDEN: the asker may not see this. NOT_FOUND: there is no such thing, or none that the
+   * asker may see. RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try
+   * again later.
+   */
+  code: Known<ErrorCode>;
+  /** Where in the command the fault is, as a JSON Pointer. */
+  pointer?: string;
+  /**
+   * The rule that is broken: a keyword of JSON Schema, or size, utf8, syntax, depth, number,
+   * unknown-type or unknown-major.
+   */
+  rule?: string;
+  /** Of the command that is refused, where it could be read. */
+  sync_id?: number;
+  /** How long to wait before the next try. Absent where trying again makes no difference. */
+  retry_after_ms?: number;
+}
+
+/**
+ * One WebSocket message with one or more insights of the connection's tenant. Their order means
+ * nothing: versions decide.
+ */
+export interface InsightCreatedFrameV1 {
+  /** Names the frame. */
+  type: "INSIGHT_CREATED";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /** At least one insight. */
+  data: InsightUpdateV1[];
+}
+
+/** What the forms of InsightUpdateV1 have in common; each says some of it more precisely. */
+export interface InsightUpdateBaseV1 {
+  /**
+   * Identifies one insight: the key of its row, byte for byte. Two insights are the same one only
+   * if both parts are equal.
+   */
+  insight_id: InsightID;
+  /** UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more. */
+  operation: UpdateOperation;
+  /**
+   * Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists no more.
+   * LEFT_VIEW: it no longer matches what this connection watches.
+   */
+  reason?: Known<RemovalReason>;
+  /**
+   * Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+   * revision wins; wall-clock time orders nothing.
+   */
+  version: Version;
+  /** The insight; of its optional attributes only those that the connection's views ask for. */
+  attributes?: object;
+  /** When the row was written, for measuring latency; it orders nothing. */
+  written_at: string;
+}
+
+export interface InsightUpdateUpsertV1 extends InsightUpdateBaseV1 {
+  operation: "UPSERT";
+  reason?: never;
+  attributes: Insight;
+}
+
+export interface InsightUpdateRemoveV1 extends InsightUpdateBaseV1 {
+  operation: "REMOVE";
+  reason: Known<RemovalReason>;
+  attributes?: never;
+}
+
+/**
+ * What a browser is to show for one insight: the whole of it, or that it is gone. It is applied
+ * only where its version is higher than the one held.
+ */
+export type InsightUpdateV1 =
+  | InsightUpdateUpsertV1
+  | InsightUpdateRemoveV1;
 
 /**
  * One WebSocket message with updates of one or more entities of the connection's tenant. Their
@@ -315,7 +644,7 @@ export interface MetricUpdateFrameV1 {
   type: "METRIC_UPDATE";
   /** Major version of this frame's form. */
   version: 1;
-  /** When the server made the frame. */
+  /** When the server made the frame, by the server's clock. */
   timestamp: string;
   /** At least one update. */
   data: UpdateV1[];
@@ -330,16 +659,16 @@ export interface UpdateBaseV1 {
    * read into it.
    */
   entity_id: string;
-  /** UPSERT: show these attributes. REMOVE: show the entity no more. */
+  /** UPSERT: show these attributes. REMOVE: show the entity, or the insight, no more. */
   operation: UpdateOperation;
   /**
-   * Why an entity is no longer shown. DELETED and EXPIRED: it exists no more. LEFT_VIEW: it no
-   * longer matches what this connection watches.
+   * Why an entity, or an insight, is no longer shown. DELETED and EXPIRED: it exists no more.
+   * LEFT_VIEW: it no longer matches what this connection watches.
    */
   reason?: Known<RemovalReason>;
   /**
-   * Orders the states of one entity. The higher epoch wins; within an epoch the higher revision
-   * wins; wall-clock time orders nothing.
+   * Orders the states of one entity or insight. The higher epoch wins; within an epoch the higher
+   * revision wins; wall-clock time orders nothing.
    */
   version: Version;
   /** Every public attribute of the entity. */
@@ -393,6 +722,256 @@ export type UpdateV1 =
   | UpdateSubjectUpsertV1
   | UpdateRegionUpsertV1
   | UpdateRemoveV1;
+
+/** This connection will end. Open a new one, sync on it, and only then close this one. */
+export interface ReconnectFrameV1 {
+  /** Names the frame. */
+  type: "RECONNECT";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /**
+   * Why the connection ends. LIFETIME: it nears the longest time that a connection may last.
+   * DRAINING: the server that serves it goes away. REVOKED: its permission ended; a new connection
+   * needs a new ticket.
+   */
+  reason?: Known<ReconnectReason>;
+  /**
+   * How long this connection will still serve. Choose a moment in this time by chance, so that not
+   * all move at once.
+   */
+  within_ms: number;
+}
+
+/** Something may have been missed: send a sync, without waiting for its turn. */
+export interface ResyncFrameV1 {
+  /** Names the frame. */
+  type: "RESYNC";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /**
+   * Why something may be missing. BEHIND: the connection took messages too slowly. UNDELIVERED: a
+   * message could not be handed over.
+   */
+  reason?: Known<ResyncReason>;
+}
+
+/**
+ * One part of the answer to a sync whose digest differed: all that the connection's views hold.
+ * Parts may arrive in any order, between other frames. When all are there, what the browser holds
+ * for these views, what no part names and what last changed before the sync was sent, is gone; an
+ * incomplete snapshot removes nothing.
+ */
+export interface SnapshotFrameV1 {
+  /** Names the frame. */
+  type: "SNAPSHOT";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /**
+   * Counts the sync commands of one connection: each has a higher number than the one before it, so
+   * that of two that overtake each other the later one holds. Every answer repeats the number that
+   * it answers.
+   */
+  sync_id: number;
+  /** Which part this is, counted from 1. */
+  part: number;
+  /** How many parts the snapshot has; the same in all of them. */
+  parts: number;
+  /** The entities of this part; there may be none. */
+  entities: UpdateV1[];
+  /** The insights of this part; there may be none. */
+  insights: InsightUpdateV1[];
+  /** Of the whole snapshot. In its last part, where part equals parts, and in no other. */
+  digest?: string;
+}
+
+/** The answer to a sync whose digest was right: the browser holds what the server holds. */
+export interface SyncedFrameV1 {
+  /** Names the frame. */
+  type: "SYNCED";
+  /** Major version of this frame's form. */
+  version: 1;
+  /** When the server made the frame, by the server's clock. */
+  timestamp: string;
+  /**
+   * Counts the sync commands of one connection: each has a higher number than the one before it, so
+   * that of two that overtake each other the later one holds. Every answer repeats the number that
+   * it answers.
+   */
+  sync_id: number;
+}
+
+/** Answers GET /entities/{type}/{id}: one entity with its version. */
+export interface EntityReplyV1 {
+  /** Major version of this form. */
+  version: 1;
+  /** When the server made the answer, by the server's clock. */
+  timestamp: string;
+  /**
+   * What a browser is to show for one entity: its whole public state, or that it is gone. It is
+   * applied only where its version is higher than the one held.
+   */
+  data: UpdateV1;
+}
+
+/**
+ * Answers GET /insights: insights with their versions, so that they merge with what a socket brings
+ * by the same rule.
+ */
+export interface InsightsPageV1 {
+  /** Major version of this form. */
+  version: 1;
+  /** When the server made the answer, by the server's clock. */
+  timestamp: string;
+  /** The insights of this page; there may be none on any page. */
+  data: InsightUpdateV1[];
+  /**
+   * Asks for the next page. Absent on the last one. To be handed back as it is, not to be read; it
+   * may stop working after a day.
+   */
+  next?: string;
+}
+
+/**
+ * Answers GET /metrics: entities with their versions, so that they merge with what a socket brings
+ * by the same rule.
+ */
+export interface MetricsPageV1 {
+  /** Major version of this form. */
+  version: 1;
+  /** When the server made the answer, by the server's clock. */
+  timestamp: string;
+  /** The entities of this page; there may be none on any page. */
+  data: UpdateV1[];
+  /**
+   * Asks for the next page. Absent on the last one. To be handed back as it is, not to be read; it
+   * may stop working after a day.
+   */
+  next?: string;
+}
+
+/**
+ * Answers any HTTP request that failed: problem details (RFC 9457), media type
+ * application/problem+json. It says what the caller can mend, and nothing of the server's insides.
+ */
+export interface ProblemV1 {
+  /** Names the kind of problem by a URI. about:blank: the status says it all. */
+  type: string;
+  /** The kind of problem in a few words; the same for all problems of a kind. */
+  title: string;
+  /** The HTTP status of the answer. */
+  status: number;
+  /** What to do about this one, for people. */
+  detail?: string;
+  /** Names this one occurrence, to be quoted to support. */
+  instance?: string;
+  /**
+   * What went wrong, for programs. INVALID: not of the form that the contract gives. TOO_LARGE:
+   * more bytes than the contract allows. UNKNOWN_ACTION: no command is called so. SUPERSEDED: a
+   * sync with this number or a higher one came before. UNAUTHENTICATED: nobody knows who asks.
+   * FORBIDDEN: the asker may not see this. NOT_FOUND: there is no such thing, or none that the
+   * asker may see. RATE_LIMITED: too often; try again later. UNAVAILABLE: the fault is ours; try
+   * again later.
+   */
+  code: Known<ErrorCode>;
+  /** Where in the request the fault is, as a JSON Pointer. */
+  pointer?: string;
+  /**
+   * The rule that is broken: a keyword of JSON Schema, or size, utf8, syntax, depth, number,
+   * unknown-type or unknown-major.
+   */
+  rule?: string;
+  /** How long to wait before the next try. Absent where trying again makes no difference. */
+  retry_after_ms?: number;
+}
+
+/** Answers POST /tickets: the right to open one connection, once. */
+export interface TicketV1 {
+  /** Major version of this form. */
+  version: 1;
+  /**
+   * 256 random bits in base64url. A secret: it is worth a connection to whoever holds it, and
+   * belongs in no log.
+   */
+  ticket: string;
+  /** From when on the ticket is worth nothing, by the server's clock. */
+  expires_at: string;
+  /** When the server made the answer, by the server's clock. */
+  timestamp: string;
+}
+
+/**
+ * A stream record that could not become an event: the body of a message in the quarantine queue.
+ * What of the record could not be read is absent. Exactly one of record and record_gzip is there.
+ */
+export interface QuarantinedRecordV1 {
+  /** Major version of this form. */
+  version: 1;
+  /** When the normalizer gave the record up. */
+  quarantined_at: string;
+  /** Why it could not become an event. */
+  reason: QuarantineReason;
+  /** ARN of the stream. */
+  source?: string;
+  /** The record's eventID. */
+  event_id?: string;
+  /** The record's sequence number. A string: it does not fit a JavaScript number. */
+  sequence?: string;
+  /** Whose row it was, as the row says. */
+  tenant?: string;
+  /** As the row says; it need not be a type that is known. */
+  entity_type?: string;
+  /** As the row says. */
+  entity_id?: string;
+  /** W3C trace context that the event would have had. */
+  traceparent?: string;
+  /** The stream record as Lambda delivered it. Any JSON: not even its form can be relied on. */
+  record?: object | unknown[] | string | number | boolean | null;
+  /** The same, gzipped and in base64, where it is large or is not JSON. */
+  record_gzip?: string;
+}
+
+/** Why it could not become an event. */
+export interface QuarantineReason {
+  /**
+   * The rule that is broken, as in a fault; or state, topic or panic where the fault lay elsewhere.
+   */
+  code: string;
+  /** JSON Pointer (RFC 6901) into the record; empty for the whole of it. */
+  pointer: string;
+  /** For people. It never quotes the record at length. */
+  message: string;
+}
+
+/**
+ * Everything that the bus carries, told apart by type and dataschema. Meet any other as what it is:
+ * unknown.
+ */
+export type BusEvent =
+  | InsightCreatedV1
+  | MetricUpdateV1;
+
+/**
+ * Everything that a server sends to a browser, told apart by type and version. Meet any other as
+ * what it is: unknown.
+ */
+export type ServerFrame =
+  | ErrorFrameV1
+  | InsightCreatedFrameV1
+  | MetricUpdateFrameV1
+  | ReconnectFrameV1
+  | ResyncFrameV1
+  | SnapshotFrameV1
+  | SyncedFrameV1;
+
+/** Everything that a browser sends to a server, told apart by action. */
+export type ClientCommand =
+  | SyncCommandV1;
 
 /** The attributes that each entity type has. */
 export interface EntityAttributes {

@@ -39,6 +39,8 @@ func init() { // breaks the initialisation cycle: some keywords hold schemas
 		"required":    func(s *schema, v any) error { return readTexts(&s.required, v) },
 		"enum":        func(s *schema, v any) error { return readTexts(&s.enum, v) },
 
+		"x-known-values": func(s *schema, v any) error { return readTexts(&s.known, v) },
+
 		"$ref":                  readRef,
 		"type":                  readType,
 		"const":                 readConst,

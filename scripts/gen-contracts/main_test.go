@@ -36,6 +36,7 @@ func TestSchemasBeyondTheSubsetAreRefused(t *testing.T) {
 		event      = "events/metric-update/v1.json"
 		subject    = "entities/subject/v1.json"
 		update     = "defs/update.json"
+		insight    = "findings/insight/v1.json"
 	)
 	cases := map[string]struct{ file, old, replacement, want string }{
 		"unknown keyword":          {attributes, `"maximum": 5`, `"multipleOf": 5`, `unknown keyword "multipleOf"`},
@@ -54,7 +55,14 @@ func TestSchemasBeyondTheSubsetAreRefused(t *testing.T) {
 		"object left open":         {"defs/version.json", ",\n  \"additionalProperties\": false", "", "is closed by"},
 		"additionalProperties":     {"defs/version.json", `"additionalProperties": false`, `"additionalProperties": true`, "must be false"},
 		"enum of numbers":          {"defs/segment.json", `"thriving"`, `1`, "different texts"},
-		"enum without a name":      {update, `"title": "RemovalReason",`, ``, "an enum has a title"},
+		"enum without a name":      {event, `"$ref": "../../defs/operation.json"`, `"enum": ["UPSERT", "DELETE", "EXPIRE"]`, "an enum has a title"},
+		"two enums of one name":    {"defs/tutor-segment.json", `"TutorSegment"`, `"Segment"`, "is titled Segment too"},
+		"two objects of one name":  {"frames/synced/v1.json", `"SyncedFrameV1"`, `"ResyncFrameV1"`, "is titled ResyncFrameV1 too"},
+		"known values of a number": {"defs/sync-id.json", `"minimum": 1`, `"x-known-values": ["1"]`, "x-known-values are of a string"},
+		"known values and an enum": {"defs/risk-band.json", `"enum"`, `"x-known-values": ["info"], "enum"`, "in no schema with an enum"},
+		"list of objects shown":    {insight, `"type": "string",` + "\n" + `        "maxLength": 500`, `"$ref": "../../defs/version.json"`, "an attribute is a number"},
+		"insight without sense":    {insight, `"x-meaning": "The writer's own name for this insight",`, ``, "an x-meaning"},
+		"no type":                  {insight, `"type": "string",` + "\n" + `      "maxLength": 4000`, `"maxLength": 4000`, "says no type"},
 		"anyOf of two objects":     {event, `{ "type": "null" }`, `{ "$ref": "../../entities/tutor/v1.json" }`, "must be a reference, and then"},
 		"case with else":           {update, `"then": { "properties": { "reason": false }, "required": ["attributes"] }`, `"then": { "required": ["reason"] }, "else": { "required": ["reason"] }`, "a case is an if and a then"},
 		"case without required":    {update, `{ "properties": { "operation": { "const": "UPSERT" } }, "required": ["operation"] }`, `{ "properties": { "operation": { "const": "UPSERT" } } }`, "and requires it"},

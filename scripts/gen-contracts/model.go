@@ -15,6 +15,7 @@ type model struct {
 	structs  []*structure // in the order in which they are first met
 	enums    []*enumeration
 	entities []entity
+	insight  entity
 }
 
 // kind is one form of document that crosses a boundary: an event, a frame, an entity's attributes.
@@ -26,6 +27,7 @@ type kind struct {
 }
 
 type structure struct {
+	origin string // file and place of its schema
 	name   string
 	doc    string
 	fields []field
@@ -50,26 +52,30 @@ type fieldType struct {
 
 	raw bool // an object that the cases describe
 
+	union []string // the names of several JSON types, of which a value has one
+
 	nullable bool
 }
 
 type enumeration struct {
+	origin string // file and place of its schema
 	name   string
 	doc    string
 	values []string
 }
 
-// entity is an entity type with the attributes that it shows.
+// entity is an entity type, or the insight, with the attributes that it shows.
 type entity struct {
 	name       string // student
 	object     *structure
 	attributes []attribute
+	required   []string
 }
 
 type attribute struct {
 	name, label, meaning, unit string
 	doc                        string
-	kind                       string // integer, number, text, choice, instant
+	kind                       string // integer, number, text, texts, choice, instant
 	minimum, maximum           json.Number
 	values                     []string
 }
@@ -95,11 +101,24 @@ func newModel(set *schemaSet) (*model, error) {
 			if err != nil {
 				return nil, err
 			}
+			if len(e.required) > 0 {
+				return nil, fmt.Errorf("%s: every attribute is optional", file)
+			}
 			m.entities = append(m.entities, e)
 		}
+		if file.path == insightPath {
+			if m.insight, err = m.entity("insight", file, object); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if m.insight.object == nil {
+		return nil, fmt.Errorf("there is no %s", insightPath)
 	}
 	return m, m.checkEntityTypes()
 }
+
+const insightPath = "findings/insight/v1.json"
 
 // checkEntityTypes holds the enumeration of entity types and the folders of entities/ together.
 func (m *model) checkEntityTypes() error {
@@ -139,9 +158,13 @@ func (m *model) target(s *schema) (*schema, error) {
 
 func (m *model) structure(s *schema) (*structure, error) {
 	for _, known := range m.structs {
-		if known.name == s.title {
-			return known, nil
+		if known.name != s.title {
+			continue
 		}
+		if known.origin != s.String() {
+			return nil, fmt.Errorf("%s: %s is titled %s too", s, known.origin, s.title)
+		}
+		return known, nil
 	}
 	if s.title == "" {
 		return nil, fmt.Errorf("%s: an object has a title, which names its type", s)
@@ -152,7 +175,7 @@ func (m *model) structure(s *schema) (*structure, error) {
 	if !s.closed {
 		return nil, fmt.Errorf("%s: a producer's object is closed by additionalProperties or unevaluatedProperties", s)
 	}
-	out := &structure{name: s.title, doc: s.description}
+	out := &structure{origin: s.String(), name: s.title, doc: s.description}
 	m.structs = append(m.structs, out)
 	flat, err := m.flatten(s)
 	if err != nil {
@@ -243,8 +266,9 @@ func (m *model) fieldType(s *schema) (fieldType, error) {
 	case json.Number:
 		return fieldType{basic: "integer", constant: c}, nil
 	}
-	if len(s.enum) > 0 {
-		return fieldType{enum: m.enumeration(s)}, nil
+	if len(s.values()) > 0 {
+		e, err := m.enumeration(s)
+		return fieldType{enum: e}, err
 	}
 	if len(s.anyOf) > 0 {
 		t, err := m.fieldType(s.anyOf[0])
@@ -259,8 +283,11 @@ func (m *model) fieldType(s *schema) (fieldType, error) {
 	if len(types) == 0 && nullable {
 		return fieldType{basic: "null"}, nil
 	}
-	if len(types) != 1 {
-		return fieldType{}, fmt.Errorf("%s: says no type, or several", site)
+	if len(types) == 0 {
+		return fieldType{}, fmt.Errorf("%s: says no type", site)
+	}
+	if len(types) > 1 {
+		return fieldType{union: s.types}, nil
 	}
 	switch types[0] {
 	case "array":
@@ -279,15 +306,19 @@ func (m *model) fieldType(s *schema) (fieldType, error) {
 	return fieldType{basic: types[0], nullable: nullable}, nil
 }
 
-func (m *model) enumeration(s *schema) *enumeration {
+func (m *model) enumeration(s *schema) (*enumeration, error) {
 	for _, known := range m.enums {
-		if known.name == s.title {
-			return known
+		if known.name != s.title {
+			continue
 		}
+		if known.origin != s.String() {
+			return nil, fmt.Errorf("%s: %s is titled %s too", s, known.origin, s.title)
+		}
+		return known, nil
 	}
-	e := &enumeration{name: s.title, doc: s.description, values: s.enum}
+	e := &enumeration{origin: s.String(), name: s.title, doc: s.description, values: s.values()}
 	m.enums = append(m.enums, e)
-	return e
+	return e, nil
 }
 
 func (m *model) entity(name string, file *schema, object *structure) (entity, error) {
@@ -295,16 +326,13 @@ func (m *model) entity(name string, file *schema, object *structure) (entity, er
 	if err != nil {
 		return entity{}, err
 	}
-	e := entity{name: name, object: object}
+	e := entity{name: name, object: object, required: flat.required}
 	for _, p := range flat.properties {
 		a, err := m.attribute(p)
 		if err != nil {
 			return e, err
 		}
 		e.attributes = append(e.attributes, a)
-	}
-	if len(flat.required) > 0 {
-		return e, fmt.Errorf("%s: every attribute is optional", file)
 	}
 	return e, nil
 }
@@ -322,22 +350,24 @@ func (m *model) attribute(p flatProperty) (attribute, error) {
 		doc:     p.schema.description,
 		minimum: s.minimum,
 		maximum: s.maximum,
-		values:  s.enum,
+		values:  s.values(),
 	}
 	switch {
-	case len(s.enum) > 0:
+	case len(a.values) > 0:
 		a.kind = "choice"
 	case s.format == "date-time":
 		a.kind = "instant"
 	case slices.Equal(s.types, []string{"string"}):
 		a.kind = "text"
+	case slices.Equal(s.types, []string{"array"}) && s.items != nil && slices.Equal(s.items.types, []string{"string"}):
+		a.kind = "texts"
 	case slices.Equal(s.types, []string{"integer"}), slices.Equal(s.types, []string{"number"}):
 		a.kind = s.types[0]
 		if a.minimum == "" || a.maximum == "" || a.unit == "" {
 			return a, fmt.Errorf("%s: a number has minimum, maximum and x-unit", p.schema)
 		}
 	default:
-		return a, fmt.Errorf("%s: an attribute is a number, a text or an enum", p.schema)
+		return a, fmt.Errorf("%s: an attribute is a number, a text, a list of texts or an enum", p.schema)
 	}
 	if a.label == "" || a.meaning == "" {
 		return a, fmt.Errorf("%s: an attribute has a title, which heads its column, and an x-meaning", p.schema)

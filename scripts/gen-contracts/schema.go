@@ -32,7 +32,8 @@ type schema struct {
 	closed     bool
 	items      *schema
 	enum       []string
-	constant   any // nil, string or json.Number
+	known      []string // values that readers may meet, among others
+	constant   any      // nil, string or json.Number
 	minimum    json.Number
 	maximum    json.Number
 	pattern    string
@@ -59,6 +60,14 @@ type branch struct {
 }
 
 func (s *schema) String() string { return s.path + "#" + s.pointer }
+
+// values are those that a schema lists: all that there are (enum), or those that are known.
+func (s *schema) values() []string {
+	if len(s.enum) > 0 {
+		return s.enum
+	}
+	return s.known
+}
 
 func (s *schema) property(name string) *schema {
 	for _, p := range s.properties {
@@ -142,8 +151,11 @@ func parse(v any, file, pointer string) (*schema, error) {
 			return nil, fmt.Errorf("%s/%s: %w", s, keyword, err)
 		}
 	}
-	if len(s.enum) > 0 && s.title == "" && !strings.Contains(pointer, "/if/") {
+	if len(s.enum)+len(s.known) > 0 && s.title == "" && !strings.Contains(pointer, "/if/") {
 		return nil, fmt.Errorf("%s: an enum has a title, which names its type", s)
+	}
+	if len(s.known) > 0 && (len(s.enum) > 0 || !slices.Equal(s.types, []string{"string"})) {
+		return nil, fmt.Errorf("%s: x-known-values are of a string, and stand in no schema with an enum", s)
 	}
 	for _, name := range s.required {
 		if s.property(name) == nil && len(s.allOf) == 0 && !strings.HasSuffix(pointer, "/then") {

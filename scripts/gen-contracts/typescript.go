@@ -50,6 +50,19 @@ func tsTypes(m *model) ([]byte, error) {
 			return nil, err
 		}
 	}
+	for _, u := range unions {
+		var names []string
+		for _, k := range m.kinds {
+			if strings.HasPrefix(k.path, u.folder) {
+				names = append(names, k.name)
+			}
+		}
+		if len(names) == 0 {
+			return nil, fmt.Errorf("%s has no schemas", u.folder)
+		}
+		b.WriteString(tsComment("", u.doc))
+		fmt.Fprintf(&b, "export type %s =\n  | %s;\n\n", u.name, strings.Join(names, "\n  | "))
+	}
 	b.WriteString(tsComment("", "The attributes that each entity type has."))
 	b.WriteString("export interface EntityAttributes {\n")
 	for _, e := range m.entities {
@@ -57,6 +70,13 @@ func tsTypes(m *model) ([]byte, error) {
 	}
 	b.WriteString("}\n")
 	return b.Bytes(), nil
+}
+
+// unions are the types that hold every document of a folder.
+var unions = []struct{ folder, name, doc string }{
+	{"events/", "BusEvent", "Everything that the bus carries, told apart by type and dataschema. Meet any other as what it is: unknown."},
+	{"frames/", "ServerFrame", "Everything that a server sends to a browser, told apart by type and version. Meet any other as what it is: unknown."},
+	{"commands/", "ClientCommand", "Everything that a browser sends to a server, told apart by action."},
 }
 
 func literals(values []string) string {
@@ -92,11 +112,21 @@ type alternative struct{ json, text string }
 
 const anyObject = "object"
 
+// tsNames are the TypeScript types of the JSON types in a union.
+var tsNames = map[string]string{
+	"object": anyObject, "array": "unknown[]", "string": "string",
+	"integer": "number", "number": "number", "boolean": "boolean", "null": "null",
+}
+
 func alternatives(t fieldType) []alternative {
 	var out []alternative
 	switch {
 	case t.raw:
 		out = append(out, alternative{"object", anyObject})
+	case t.union != nil:
+		for _, name := range t.union {
+			out = append(out, alternative{name, tsNames[name]})
+		}
 	case t.object != nil:
 		out = append(out, alternative{"object", t.object.name})
 	case t.enum != nil:
@@ -370,12 +400,12 @@ func versioned(name, part string) string {
 func tsAttributes(m *model) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(tsHeader)
-	b.WriteString(`import type { EntityAttributes, EntityType } from "./zz_types.ts";
+	b.WriteString(`import type { EntityAttributes, EntityType, Insight } from "./zz_types.ts";
 
 /** What sort of value an attribute has. */
-export type AttributeKind = "integer" | "number" | "text" | "choice" | "instant";
+export type AttributeKind = "integer" | "number" | "text" | "texts" | "choice" | "instant";
 
-/** Describes one public attribute of an entity type. */
+/** Describes one public attribute of an entity type or of insights. */
 export interface Attribute {
   /** As on the wire. */
   readonly name: string;
@@ -408,28 +438,39 @@ export type AttributeCatalogue = {
 	}
 	b.WriteString("];\n\nexport const attributes: AttributeCatalogue = {\n")
 	for _, e := range m.entities {
-		fmt.Fprintf(&b, "  %s: {\n", e.name)
-		for _, a := range e.attributes {
-			fmt.Fprintf(&b, "    %s: {\n", a.name)
-			fmt.Fprintf(&b, "      name: %s,\n      kind: %s,\n      label: %s,\n      meaning: %s,\n",
-				quoted(a.name), quoted(a.kind), quoted(a.label), quoted(a.meaning))
-			if a.unit != "" {
-				fmt.Fprintf(&b, "      unit: %s,\n", quoted(a.unit))
-			}
-			if a.minimum != "" {
-				fmt.Fprintf(&b, "      minimum: %s,\n      maximum: %s,\n", a.minimum, a.maximum)
-			}
-			if len(a.values) > 0 {
-				values := make([]string, 0, len(a.values))
-				for _, v := range a.values {
-					values = append(values, quoted(v))
-				}
-				fmt.Fprintf(&b, "      knownValues: [%s],\n", strings.Join(values, ", "))
-			}
-			b.WriteString("    },\n")
-		}
-		b.WriteString("  },\n")
+		fmt.Fprintf(&b, "  %s: {\n%s  },\n", e.name, tsCatalogue("    ", e))
 	}
-	b.WriteString("};\n")
+	b.WriteString("};\n\n")
+	b.WriteString(tsComment("", "The attributes of insights."))
+	fmt.Fprintf(&b, "export const insightAttributes: { readonly [N in keyof %s]-?: Attribute } = {\n%s};\n",
+		m.insight.object.name, tsCatalogue("  ", m.insight))
 	return b.Bytes(), nil
+}
+
+func tsCatalogue(indent string, e entity) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }
+	for _, a := range e.attributes {
+		line("%s: {", a.name)
+		line("  name: %s,", quoted(a.name))
+		line("  kind: %s,", quoted(a.kind))
+		line("  label: %s,", quoted(a.label))
+		line("  meaning: %s,", quoted(a.meaning))
+		if a.unit != "" {
+			line("  unit: %s,", quoted(a.unit))
+		}
+		if a.minimum != "" {
+			line("  minimum: %s,", a.minimum)
+			line("  maximum: %s,", a.maximum)
+		}
+		if len(a.values) > 0 {
+			values := make([]string, 0, len(a.values))
+			for _, v := range a.values {
+				values = append(values, quoted(v))
+			}
+			line("  knownValues: [%s],", strings.Join(values, ", "))
+		}
+		line("},")
+	}
+	return b.String()
 }
