@@ -1,5 +1,6 @@
 // Command gen-contracts derives everything that follows from the schemas in contracts/schemas:
-// the open schemas of consumers, the Go types and the TypeScript types, and the catalogue of attributes.
+// the open schemas of consumers, the Go types and the TypeScript types, the catalogue of attributes and
+// the glossary.
 //
 // It understands a declared subset of JSON Schema 2020-12 (keywords.go) and refuses a schema that goes
 // beyond it, so that no constraint is lost in silence.
@@ -114,6 +115,7 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 		{"zz_attributes.go", goAttributes},
 		{"ts/zz_types.ts", tsTypes},
 		{"ts/zz_attributes.ts", tsAttributes},
+		{"GLOSSARY.md", glossaryPage},
 	}
 	for _, e := range emitters {
 		if files[e.path], err = e.emit(m); err != nil {
@@ -126,7 +128,7 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 // generatedFiles reads the files that an earlier run left below contracts/.
 func generatedFiles(contracts string) (map[string][]byte, error) {
 	found := map[string][]byte{}
-	for _, pattern := range []string{"zz_*.go", "ts/zz_*.ts"} {
+	for _, pattern := range []string{"zz_*.go", "ts/zz_*.ts", "GLOSSARY.md"} {
 		paths, err := filepath.Glob(filepath.Join(contracts, filepath.FromSlash(pattern)))
 		if err != nil {
 			return nil, err
