@@ -1,6 +1,6 @@
 // Command gen-contracts derives everything that follows from the schemas in contracts/schemas:
-// the open schemas of consumers, the Go types and the TypeScript types, the catalogue of attributes and
-// the glossary.
+// the open schemas of consumers, the Go types and the TypeScript types, the catalogue of attributes, the
+// glossary and the AsyncAPI document. That one takes names and times of queues from infra/topology.
 //
 // It understands a declared subset of JSON Schema 2020-12 (keywords.go) and refuses a schema that goes
 // beyond it, so that no constraint is lost in silence.
@@ -63,7 +63,7 @@ func run(root string, check bool, out io.Writer) error {
 			return nil
 		}
 		var b strings.Builder
-		fmt.Fprintln(&b, "generated files do not match contracts/schemas:")
+		fmt.Fprintln(&b, "generated files do not match contracts/schemas and infra/topology:")
 		for _, name := range stale {
 			fmt.Fprintf(&b, "  contracts/%s is stale\n", name)
 		}
@@ -116,6 +116,7 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 		{"ts/zz_types.ts", tsTypes},
 		{"ts/zz_attributes.ts", tsAttributes},
 		{"GLOSSARY.md", glossaryPage},
+		{"asyncapi.json", asyncAPI},
 	}
 	for _, e := range emitters {
 		if files[e.path], err = e.emit(m); err != nil {
@@ -128,7 +129,7 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 // generatedFiles reads the files that an earlier run left below contracts/.
 func generatedFiles(contracts string) (map[string][]byte, error) {
 	found := map[string][]byte{}
-	for _, pattern := range []string{"zz_*.go", "ts/zz_*.ts", "GLOSSARY.md"} {
+	for _, pattern := range []string{"zz_*.go", "ts/zz_*.ts", "GLOSSARY.md", "asyncapi.json"} {
 		paths, err := filepath.Glob(filepath.Join(contracts, filepath.FromSlash(pattern)))
 		if err != nil {
 			return nil, err

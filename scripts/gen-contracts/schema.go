@@ -54,9 +54,10 @@ type property struct {
 // branch is an if/then of the one form that the subset has: if the named property has one of these
 // values, then these schemas hold as well.
 type branch struct {
-	property string
-	values   []string
-	then     *schema
+	condition *schema
+	property  string
+	values    []string
+	then      *schema
 }
 
 func (s *schema) String() string { return s.path + "#" + s.pointer }
@@ -205,5 +206,5 @@ func parseCase(s *schema, o *object, pointer string) (branch, error) {
 	if len(values) == 0 {
 		return branch{}, fmt.Errorf("%s: a case tests a const or an enum of strings", condition)
 	}
-	return branch{property: test.name, values: values, then: then}, nil
+	return branch{condition: condition, property: test.name, values: values, then: then}, nil
 }
