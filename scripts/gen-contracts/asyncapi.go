@@ -216,13 +216,16 @@ func (d *document) messageAttributes(event *schema) (*object, error) {
 			return nil, err
 		}
 	}
-	major := strings.TrimSuffix(event.path[strings.LastIndex(event.path, "/v")+2:], ".json")
+	major, err := majorOf(event.path)
+	if err != nil {
+		return nil, err
+	}
 	return members(
 		"type", "object",
 		"description", "Message attributes of SNS, all of type String, for filter policies.",
 		"properties", members(
 			"type", members("const", event.property("type").constant),
-			"version", members("const", major),
+			"version", members("const", strconv.Itoa(major)),
 			"entity_type", entityType,
 			"tenant", tenant,
 		),

@@ -179,6 +179,36 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A second major version lies beside the first: both have their types, and the catalogue follows the newer.
+func TestMajorVersionsLieSideBySide(t *testing.T) {
+	schemas := realSchemas(t)
+	copyAs := func(from, to string, changes ...string) {
+		text := strings.NewReplacer(changes...).Replace(string(schemas[from].Data))
+		schemas[to] = &fstest.MapFile{Data: []byte(text)}
+	}
+	copyAs("entities/student/v1.json", "entities/student/v10.json", "student/v1.json", "student/v10.json", `"Student"`, `"StudentV10"`,
+		"Where the student stands", "Where this student stands")
+	copyAs("entities/student/v1.json", "entities/student/v2.json", "student/v1.json", "student/v2.json", `"Student"`, `"StudentV2"`)
+	copyAs("events/metric-update/v1.json", "events/metric-update/v2.json", "metric-update/v1.json", "metric-update/v2.json",
+		"MetricUpdateV1", "MetricUpdateV2", "MetricUpdateDataV1", "MetricUpdateDataV2", "student/v1.json", "student/v10.json")
+	files, err := generate(schemas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, wants := range map[string][]string{
+		"zz_types.go":      {`KindMetricUpdateV2 `, `KindStudentV10 `, "type MetricUpdateDataV1 struct", "type MetricUpdateDataV2 struct"},
+		"zz_attributes.go": {"EntityTypeStudent: KindStudentV10,", "Where this student stands"},
+		"ts/zz_types.ts":   {"  | MetricUpdateV1\n  | MetricUpdateV2;", "  student: StudentV10;", "  tutor: Tutor;"},
+		"asyncapi.json":    {`"version": { "const": "2" }`},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(string(files[file]), want) {
+				t.Errorf("%s has no %s", file, want)
+			}
+		}
+	}
+}
+
 func TestUnionsWriteOneMemberForFormsThatAreAlike(t *testing.T) {
 	files, err := generate(realSchemas(t))
 	if err != nil {

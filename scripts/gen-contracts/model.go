@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -70,6 +71,7 @@ type entity struct {
 	object     *structure
 	attributes []attribute
 	required   []string
+	major      int
 }
 
 type attribute struct {
@@ -104,7 +106,7 @@ func newModel(set *schemaSet) (*model, error) {
 			if len(e.required) > 0 {
 				return nil, fmt.Errorf("%s: every attribute is optional", file)
 			}
-			m.entities = append(m.entities, e)
+			m.addEntity(e)
 		}
 		if file.path == insightPath {
 			if m.insight, err = m.entity("insight", file, object); err != nil {
@@ -119,6 +121,17 @@ func newModel(set *schemaSet) (*model, error) {
 }
 
 const insightPath = "findings/insight/v1.json"
+
+// addEntity keeps the newest major version of an entity type: the catalogue of attributes follows it.
+func (m *model) addEntity(e entity) {
+	at := slices.IndexFunc(m.entities, func(o entity) bool { return o.name == e.name })
+	switch {
+	case at < 0:
+		m.entities = append(m.entities, e)
+	case m.entities[at].major < e.major:
+		m.entities[at] = e
+	}
+}
 
 // checkEntityTypes holds the enumeration of entity types and the folders of entities/ together.
 func (m *model) checkEntityTypes() error {
@@ -326,7 +339,11 @@ func (m *model) entity(name string, file *schema, object *structure) (entity, er
 	if err != nil {
 		return entity{}, err
 	}
-	e := entity{name: name, object: object, required: flat.required}
+	major, err := majorOf(file.path)
+	if err != nil {
+		return entity{}, err
+	}
+	e := entity{name: name, object: object, required: flat.required, major: major}
 	for _, p := range flat.properties {
 		a, err := m.attribute(p)
 		if err != nil {
@@ -335,6 +352,16 @@ func (m *model) entity(name string, file *schema, object *structure) (entity, er
 		e.attributes = append(e.attributes, a)
 	}
 	return e, nil
+}
+
+// majorOf is the number that ends a path: 2 of entities/student/v2.json.
+func majorOf(file string) (int, error) {
+	name := strings.TrimSuffix(path.Base(file), ".json")
+	major, err := strconv.Atoi(strings.TrimPrefix(name, "v"))
+	if err != nil || major < 1 || name != fmt.Sprintf("v%d", major) {
+		return 0, fmt.Errorf("%s: a form is a file like events/metric-update/v1.json", file)
+	}
+	return major, nil
 }
 
 func (m *model) attribute(p flatProperty) (attribute, error) {
