@@ -150,6 +150,10 @@ func Default() Topology {
 		"CONNECTIONS_TABLE": {TableName, connections},
 		"AUTH":              {Literal, "open"},
 	}
+	// Both tables feed one function, which knows their records apart by the name of the table.
+	stream := func(table string) StreamMapping {
+		return StreamMapping{Table: table, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour}
+	}
 	return Topology{
 		Tables: []Table{
 			{
@@ -177,8 +181,10 @@ func Default() Topology {
 		Subscriptions: []Subscription{{Topic: updates, Queue: fanout, DeadLetter: subscription}},
 		Functions: []Function{
 			{
-				Name: normalizer, Command: "normalizer", Timeout: 30 * time.Second, MemoryMB: 256, Concurrency: 2,
+				Name: normalizer, Command: "normalizer", Timeout: 30 * time.Second, MemoryMB: 256, Concurrency: 4, // two for each stream
 				Environment: map[string]Ref{
+					"METRICS_TABLE":        {TableName, metrics},
+					"INSIGHTS_TABLE":       {TableName, insights},
 					"STATE_TABLE":          {TableName, state},
 					"TOPIC_ARN":            {TopicARN, updates},
 					"QUARANTINE_QUEUE_URL": {QueueURL, quarantine},
@@ -198,9 +204,7 @@ func Default() Topology {
 				"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
 			},
 		}},
-		Streams: []StreamMapping{{
-			Table: metrics, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour,
-		}},
+		Streams: []StreamMapping{stream(metrics), stream(insights)},
 		WebSocket: WebSocketAPI{
 			Name: "iops-dashboard-websocket", Stage: "prod",
 			Routes: map[string]string{"$connect": connect, "$disconnect": disconnect},

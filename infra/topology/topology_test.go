@@ -32,6 +32,27 @@ func TestNamesStay(t *testing.T) {
 	}
 }
 
+// A stream that no function reads, or a function that does not know the table that it is fed, loses
+// what is written.
+func TestEveryStreamIsReadByAFunctionThatKnowsItsTable(t *testing.T) {
+	t.Parallel()
+	system := topology.Default()
+	read := map[string]bool{}
+	for _, s := range system.Streams {
+		read[s.Table] = true
+		table, _ := system.Table(s.Table)
+		function, _ := system.Function(s.Function)
+		if got := function.Environment[table.Variable]; got != (topology.Ref{Kind: topology.TableName, Name: s.Table}) {
+			t.Errorf("%s is fed by %s, and its %s is %+v", s.Function, s.Table, table.Variable, got)
+		}
+	}
+	for _, table := range system.Tables {
+		if table.Stream && !read[table.Name] {
+			t.Errorf("nothing reads the stream of %s", table.Name)
+		}
+	}
+}
+
 func TestValidateFindsEachBrokenPromise(t *testing.T) {
 	t.Parallel()
 	for want, breakIt := range map[string]func(*topology.Topology){

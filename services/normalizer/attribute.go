@@ -37,6 +37,15 @@ func attribute(raw json.RawMessage) (kind, text string) {
 	return kind, text
 }
 
+// list returns the attribute values in an L, undecoded.
+func list(raw json.RawMessage) ([]json.RawMessage, bool) {
+	var value struct{ L *[]json.RawMessage }
+	if err := json.Unmarshal(raw, &value); err != nil || value.L == nil {
+		return nil, false
+	}
+	return *value.L, true
+}
+
 // plainAttribute is attribute for the usual case, {"N":"12"} or {"S":"text"} with no space and
 // nothing escaped, at a tenth of the cost.
 func plainAttribute(raw []byte) (kind, text string, ok bool) {

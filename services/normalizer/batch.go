@@ -48,7 +48,7 @@ func (n *Normalizer) normalize(ctx context.Context, payload json.RawMessage) (o 
 			o = outcome{record: r, reason: &quarantine.Reason{Code: "panic", Message: "the normalizer failed on this record"}}
 		}
 	}()
-	return normalize(payload, n.config.Now())
+	return n.tables.normalize(payload, n.config.Now())
 }
 
 // byEntity groups the items into queues, each with the records of one entity in their order. A
@@ -150,7 +150,7 @@ func (n *Normalizer) apply(ctx context.Context, it *item) error {
 			it.applied = result.Outcome
 		}
 		if result.Outcome != state.Superseded {
-			it.messages = append(it.messages, message(u.event, result.Version))
+			it.messages = append(it.messages, message(u, result.Version))
 		}
 	}
 	return nil

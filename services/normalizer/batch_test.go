@@ -40,6 +40,7 @@ func newRig(t *testing.T, adjust ...func(*normalizer.Config)) *rig {
 	r := &rig{t: t, state: &faultyState{Table: memstate.New(1_795_000_000_000)}}
 	config := normalizer.Config{
 		State: r.state, Topic: &r.topic, Quarantine: &r.quarantine,
+		MetricsTable: "iops-dashboard-metrics", InsightsTable: "iops-dashboard-insights",
 		Log: slog.New(slog.NewJSONHandler(&r.log, nil)),
 		Now: func() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) },
 	}
@@ -80,11 +81,15 @@ func (r *rig) wantEvents(want ...string) {
 	r.t.Helper()
 	got := []string{}
 	for _, m := range r.topic.Messages() {
-		if _, err := contracts.DecodeEvent([]byte(m.Body)); err != nil {
+		e := decodeEvent(r.t, m.Body)
+		contract := contracts.KindMetricUpdateV1
+		if e.Type == contracts.InsightCreatedV1Type {
+			contract = contracts.KindInsightCreatedV1
+		}
+		if err := contracts.ValidateConsumer(contract, []byte(m.Body)); err != nil {
 			r.t.Errorf("a consumer refuses %s: %v", m.Body, err)
 		}
-		e := decodeEvent(r.t, m.Body)
-		got = append(got, fmt.Sprintf("%s %s %d", e.Data.EntityID, e.Data.Operation, e.Data.Version.Revision))
+		got = append(got, fmt.Sprintf("%s %s %d", e.about(), e.Data.Operation, e.Data.Version.Revision))
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {
 		r.t.Errorf("published %v, want %v", got, want)
@@ -440,6 +445,44 @@ func TestMessageAttributes(t *testing.T) {
 	if got := r.topic.Messages()[0].Attributes; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("attributes %v, want %v", got, want)
 	}
+	r.wantFailures(r.handle(t.Context(), find(insight("a", 0), "2", 70)))
+	want["type"], want["entity_type"] = "INSIGHT_CREATED", "insight"
+	if got := r.topic.Messages()[1].Attributes; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("attributes %v, want %v", got, want)
+	}
+}
+
+// An insight is in no other's way, nor in that of the entity that it is about, and goes through all
+// that an entity goes through.
+func TestInsights(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	one, two := insight("a", 1), insight("a", 2)
+	r.state.before = func(c state.Change) error {
+		if id, ok := c.InsightID(); ok && strings.Contains(id.Sk, ":02.") {
+			return errOutage
+		}
+		return nil
+	}
+	changes := []change{
+		put("a", "1", 1), find(one, "2", 70), find(two, "3", 70), find(one, "4", 101),
+		{entity: one, kind: "MODIFY", sequence: "5", new: map[string]any{"risk_score": 80, "note": "x"}, old: map[string]any{"risk_score": 101}},
+		{entity: one, kind: "REMOVE", sequence: "6", old: map[string]any{"risk_score": 80}, expired: true},
+		{entity: two, kind: "REMOVE", sequence: "7", old: map[string]any{"risk_score": 70}},
+	}
+	r.wantFailures(r.handle(t.Context(), changes...), "3", "7")
+	r.wantEvents("a UPSERT 1", one+" EXPIRE 3", one+" UPSERT 1", one+" UPSERT 2")
+	r.wantReasons("4 maximum /dynamodb/NewImage/risk_score")
+	r.wantLine(map[string]any{"records": 7, "applied": 4, "quarantined": 1, "failed": 2, "dropped_attributes": 1})
+	if !strings.Contains(r.log.String(), `"insight.note":1`) {
+		t.Errorf("log %s", r.log.String())
+	}
+	if q := r.quarantine.Records()[0]; q.EntityType != "insight" || q.EntityID != "2026-11-22T10:00:01.000Z/insight#a" || q.Tenant != "default" {
+		t.Errorf("in quarantine %+v", q)
+	}
+	r.state.before = nil
+	r.wantFailures(r.handle(t.Context(), changes[2], changes[6]))
+	r.wantEvents("a UPSERT 1", one+" EXPIRE 3", one+" UPSERT 1", one+" UPSERT 2", two+" DELETE 2", two+" UPSERT 1")
 }
 
 func TestDroppedAttributesAreCountedAndBounded(t *testing.T) {
@@ -576,10 +619,16 @@ func TestATopicThatAnswersTooLittle(t *testing.T) {
 	})
 }
 
-func TestNewWantsItsPorts(t *testing.T) {
+func TestNewWantsItsPortsAndTables(t *testing.T) {
 	t.Parallel()
-	if _, err := normalizer.New(normalizer.Config{}); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("%v, want kind invalid", err)
+	ports := normalizer.Config{State: memstate.New(1), Topic: silentTopic{}, Quarantine: &memquarantine.Quarantine{}}
+	one, twice := ports, ports
+	one.MetricsTable = "a"
+	twice.MetricsTable, twice.InsightsTable = "a", "a"
+	for _, c := range []normalizer.Config{{MetricsTable: "a", InsightsTable: "b"}, ports, one, twice} {
+		if _, err := normalizer.New(c); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%+v: %v, want kind invalid", c, err)
+		}
 	}
 }
 

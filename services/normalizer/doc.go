@@ -1,4 +1,6 @@
-// Package normalizer turns the records of a DynamoDB stream into events for everybody.
+// Package normalizer turns the records of DynamoDB streams into events for everybody: those of the
+// metrics table into METRIC_UPDATE, those of the insights table into INSIGHT_CREATED. Where
+// something here is said of an entity, it holds for an insight too.
 //
 // A record goes through a pure function, which yields at most two updates or the reason why there
 // is none; each update gets its version from the state table, and is then published. What can

@@ -15,24 +15,24 @@ const source = "iops-dashboard/normalizer"
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// message is the event as it is published: the body, and attributes for filter policies.
-func message(e contracts.MetricUpdateV1, v contracts.Version) topic.Message {
-	e.Data.Version = v
+// message is the event of an update as it is published: the body, and attributes for filter
+// policies.
+func message(u update, v contracts.Version) topic.Message {
 	return topic.Message{
-		Body: string(encode(e)),
+		Body: string(encode(u.kind.event(u.draft, v))),
 		Attributes: map[string]string{
-			"type":        contracts.MetricUpdateV1Type,
+			"type":        u.kind.form().eventType,
 			"version":     "1",
-			"entity_type": string(e.Data.EntityType),
-			"tenant":      e.Tenant,
+			"entity_type": u.draft.Type,
+			"tenant":      u.draft.tenant,
 		},
 	}
 }
 
 // encode writes an event. SQS refuses two of the characters that JSON allows: they are escaped.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-func encode(e contracts.MetricUpdateV1) []byte {
-	body := marshal(e)
+func encode(event any) []byte {
+	body := marshal(event)
 	if bytes.Contains(body, []byte("\xef\xbf")) {
 		body = bytes.ReplaceAll(body, []byte("\ufffe"), []byte(`\ufffe`))
 		body = bytes.ReplaceAll(body, []byte("\uffff"), []byte(`\uffff`))

@@ -15,12 +15,8 @@ import (
 // defaultTenant owns the rows that name no tenant.
 const defaultTenant = "default"
 
-// Attributes of a row that say whose and what it is. They are not among its public attributes.
-const (
-	tenantAttribute     = "tenant"
-	entityIDAttribute   = "entity_id"
-	entityTypeAttribute = "entity_type"
-)
+// tenantAttribute of a row says whose it is. It is not among its public attributes.
+const tenantAttribute = "tenant"
 
 var tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
@@ -28,13 +24,16 @@ var tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 // only its version.
 type update struct {
 	change state.Change
-	event  contracts.MetricUpdateV1
+	kind   kind
+	draft  draft
 }
 
 // outcome is what a record comes to: updates, or a reason for quarantine. A row that moved to
 // another tenant and is invalid has both: it leaves the tenant it was in.
 type outcome struct {
 	record  record
+	kind    kind // nil where the table is not known
+	key     [2]string
 	trace   string
 	tenant  string // empty where it is not known
 	entity  entity
@@ -43,18 +42,22 @@ type outcome struct {
 	dropped []string // attributes of the new image that are not public
 }
 
-// entity names an entity whatever its tenant. The zero entity is not known.
+// entity names an entity, or an insight, whatever its tenant. The zero entity is not known.
 type entity struct{ Type, ID string }
+
+// tables are the tables whose streams are read, by name, and what kind of rows each has. A record is
+// of the kind that its table has: the name is in the ARN of its stream, which DynamoDB writes. What
+// its key looks like would not do, because any table may have a pk and an sk.
+type tables map[string]kind
 
 // normalize is the pure function: the same record gives the same outcome. The time stands in where
 // the record does not tell when the change happened.
-func normalize(payload []byte, now time.Time) outcome {
+func (t tables) normalize(payload []byte, now time.Time) outcome {
 	r, wrong := decode(payload)
-	o := outcome{record: r, trace: traceParent(r.EventSourceARN, r.EventID)}
-	o.entity.Type, _ = key(r.DynamoDB.Keys, entityTypeAttribute)
-	o.entity.ID, _ = key(r.DynamoDB.Keys, entityIDAttribute)
+	o := outcome{record: r, trace: traceParent(r.EventSourceARN, r.EventID), kind: t[r.table()]}
+	unnamed := o.name()
 	if wrong == nil {
-		wrong = check(&r)
+		wrong = o.check(unnamed)
 	}
 	if wrong != nil {
 		o.reason = wrong
@@ -69,8 +72,34 @@ func normalize(payload []byte, now time.Time) outcome {
 	return o
 }
 
-// check refuses a record without what every outcome needs.
-func check(r *record) *quarantine.Reason {
+// name finds out what the record is about, as far as its key tells, or the reason why it tells
+// nothing.
+func (o *outcome) name() *quarantine.Reason {
+	if o.kind == nil {
+		return &quarantine.Reason{Code: "enum", Pointer: "/eventSourceARN", Message: "is not the stream of a table that is known here"}
+	}
+	var missing *quarantine.Reason
+	for i, name := range o.kind.form().key {
+		kind, text := attribute(o.record.DynamoDB.Keys[name])
+		if kind == "S" {
+			o.key[i] = text
+		}
+		if o.key[i] == "" && missing == nil {
+			missing = &quarantine.Reason{Code: "required", Pointer: "/dynamodb/Keys/" + name, Message: "must be a text that is not empty"}
+		}
+	}
+	var wrong *quarantine.Reason
+	o.entity, wrong = o.kind.entity(o.key)
+	if missing != nil {
+		return missing
+	}
+	return wrong
+}
+
+// check refuses a record without what every outcome needs. It is not told what the record is about
+// if unnamed says why.
+func (o *outcome) check(unnamed *quarantine.Reason) *quarantine.Reason {
+	r := &o.record
 	refuse := func(code, pointer, message string) *quarantine.Reason {
 		return &quarantine.Reason{Code: code, Pointer: pointer, Message: message}
 	}
@@ -83,15 +112,8 @@ func check(r *record) *quarantine.Reason {
 	if _, ok := (state.Position{Sequence: r.DynamoDB.SequenceNumber}).Padded(); !ok {
 		return refuse("pattern", "/dynamodb/SequenceNumber", "must be 1 to 40 digits")
 	}
-	if _, ok := key(r.DynamoDB.Keys, entityIDAttribute); !ok {
-		return refuse("required", "/dynamodb/Keys/entity_id", "must be a text that is not empty")
-	}
-	entityType, ok := key(r.DynamoDB.Keys, entityTypeAttribute)
-	if !ok {
-		return refuse("required", "/dynamodb/Keys/entity_type", "must be a text that is not empty")
-	}
-	if contracts.PublicAttributes(contracts.EntityType(entityType)).Len() == 0 {
-		return refuse("enum", "/dynamodb/Keys/entity_type", "is no entity type that is known here")
+	if unnamed != nil {
+		return unnamed
 	}
 	const wantsBoth = "is missing: the stream must show new and old images"
 	switch {
@@ -103,11 +125,6 @@ func check(r *record) *quarantine.Reason {
 		return refuse("required", "/dynamodb/OldImage", wantsBoth)
 	}
 	return nil
-}
-
-func key(keys image, name string) (string, bool) {
-	kind, text := attribute(keys[name])
-	return text, kind == "S" && text != ""
 }
 
 // tenant returns the tenant of a row, or false where it names none that there can be.
@@ -138,7 +155,7 @@ func (o *outcome) remove(now time.Time) {
 
 func (o *outcome) upsert(now time.Time) {
 	r := &o.record
-	o.dropped = unpublished(contracts.EntityType(o.entity.Type), r.DynamoDB.NewImage)
+	o.dropped = o.unpublished(r.DynamoDB.NewImage)
 	owner, ok := tenant(r.DynamoDB.NewImage)
 	if ok {
 		o.tenant = owner
@@ -158,23 +175,23 @@ func (o *outcome) upsert(now time.Time) {
 
 // add drafts one update and adds it to the outcome, or sets the reason why it cannot be.
 func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperation, now time.Time) {
-	r, entityType := &o.record, contracts.EntityType(o.entity.Type)
+	r := &o.record
 	created := r.created(now)
 
 	var current attributes
 	written := created
 	if operation == contracts.MetricUpdateOperationUpsert {
 		var wrong *quarantine.Reason
-		if current, wrong = public(entityType, r.DynamoDB.NewImage, "/dynamodb/NewImage"); wrong != nil {
+		if current, wrong = o.public(r.DynamoDB.NewImage, newImage); wrong != nil {
 			o.reason = wrong
 			return
 		}
-		written = current.lastUpdated(created)
+		written = current.instant(o.kind.form().writtenAt, created)
 	}
 	// The row before is shown only to the tenant that it belonged to.
 	var previous attributes
 	if before, ok := tenant(r.DynamoDB.OldImage); ok && r.DynamoDB.OldImage != nil && before == owner {
-		previous, _ = public(entityType, r.DynamoDB.OldImage, "")
+		previous, _ = o.public(r.DynamoDB.OldImage, "")
 	}
 
 	u := update{
@@ -184,47 +201,41 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 			WrittenAt: written,
 			Image:     current.json(),
 		},
-		event: contracts.MetricUpdateV1{
-			SpecVersion:     contracts.MetricUpdateV1SpecVersion,
-			ID:              id,
-			Type:            contracts.MetricUpdateV1Type,
-			Source:          source,
-			Subject:         o.entity.Type + "/" + o.entity.ID,
-			Time:            created.Format(timeLayout),
-			DataContentType: contracts.MetricUpdateV1DataContentType,
-			DataSchema:      contracts.MetricUpdateV1DataSchema,
-			Tenant:          owner,
-			TraceParent:     o.trace,
-			Data: contracts.MetricUpdateDataV1{
-				EntityType: entityType,
-				EntityID:   o.entity.ID,
-				Operation:  operation,
-				Sequence:   r.DynamoDB.SequenceNumber,
-				WrittenAt:  written.Format(timeLayout),
-				Current:    current.json(),
-				Previous:   previous.json(),
-				Changed:    changed(previous, current),
-			},
+		kind: o.kind,
+		draft: draft{
+			entity:      o.entity,
+			key:         o.key,
+			id:          id,
+			time:        created.Format(timeLayout),
+			tenant:      owner,
+			traceParent: o.trace,
+			operation:   operation,
+			sequence:    r.DynamoDB.SequenceNumber,
+			writtenAt:   written.Format(timeLayout),
+			current:     current.json(),
+			previous:    previous.json(),
+			changed:     changed(previous, current),
 		},
 	}
-	wrong := validate(u.event)
-	if wrong != nil && strings.HasPrefix(wrong.Pointer, "/data/previous") {
-		u.event.Data.Previous, u.event.Data.Changed = nil, changed(nil, current)
-		wrong = validate(u.event)
+	wrong := u.validate()
+	// What there was can be left out, and must not stand in the way of what there is.
+	if wrong != nil && (wrong.Keyword == contracts.KeywordSize || strings.HasPrefix(wrong.Pointer, "/data/previous")) {
+		u.draft.previous, u.draft.changed = nil, changed(nil, current)
+		wrong = u.validate()
 	}
 	if wrong != nil {
-		o.reason = &quarantine.Reason{Code: wrong.Keyword, Pointer: inRecord(wrong.Pointer), Message: wrong.Message}
+		o.reason = &quarantine.Reason{Code: wrong.Keyword, Pointer: inRecord(o.kind, wrong.Pointer), Message: wrong.Message}
 		return
 	}
 	o.updates = append(o.updates, u)
 }
 
-// validate holds an event against the producer's schema with the longest version that there is, so
+// validate holds the event against the producer's schema with the longest version that there is, so
 // that no version which the state table may assign can make it invalid or too large.
-func validate(e contracts.MetricUpdateV1) *contracts.Invalid {
+func (u update) validate() *contracts.Invalid {
 	const largest = 1<<53 - 1
-	e.Data.Version = contracts.Version{Epoch: largest, Revision: largest}
-	err := contracts.ValidateProducer(contracts.KindMetricUpdateV1, encode(e))
+	event := u.kind.event(u.draft, contracts.Version{Epoch: largest, Revision: largest})
+	err := contracts.ValidateProducer(u.kind.form().contract, encode(event))
 	if err == nil {
 		return nil
 	}
@@ -234,14 +245,12 @@ func validate(e contracts.MetricUpdateV1) *contracts.Invalid {
 	return &contracts.Invalid{Keyword: "schema", Message: "does not match its schema"}
 }
 
+// newImage is where a record has the row as it is now.
+const newImage = "/dynamodb/NewImage"
+
 // inRecord turns a pointer into the event into one to the part of the record that it came from.
-func inRecord(pointer string) string {
-	for _, part := range []struct{ event, record string }{
-		{"/data/current", "/dynamodb/NewImage"},
-		{"/data/entity_id", "/dynamodb/Keys/entity_id"},
-		{"/subject", "/dynamodb/Keys/entity_id"},
-		{"/id", "/eventID"},
-	} {
+func inRecord(k kind, pointer string) string {
+	for _, part := range append(k.form().pointers, origin{"/data/current", newImage}, origin{"/id", "/eventID"}) {
 		if rest, ok := strings.CutPrefix(pointer, part.event); ok {
 			return part.record + rest
 		}
@@ -250,11 +259,11 @@ func inRecord(pointer string) string {
 }
 
 // unpublished lists the attributes of a row that do not leave the table, sorted.
-func unpublished(t contracts.EntityType, row image) []string {
-	allowed := contracts.PublicAttributes(t)
+func (o *outcome) unpublished(row image) []string {
+	form := o.kind.form()
 	var names []string
 	for name := range row {
-		if !allowed.Has(name) && name != tenantAttribute && name != entityIDAttribute && name != entityTypeAttribute {
+		if _, public := o.kind.attribute(o.entity, name); !public && !form.own(name) {
 			names = append(names, name)
 		}
 	}

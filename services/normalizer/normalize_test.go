@@ -13,9 +13,14 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/quarantine"
+	"github.com/iops-dashboard/live/services/internal/state"
 )
 
 var updateGoldens = flag.Bool("update", false, "write the golden files anew")
+
+var testTables = tables{"iops-dashboard-metrics": metrics{}, "iops-dashboard-insights": insights{}}
+
+func normalize(payload []byte, now time.Time) outcome { return testTables.normalize(payload, now) }
 
 var testNow = time.Date(2026, 11, 22, 10, 0, 0, 456_789_000, time.UTC)
 
@@ -83,6 +88,9 @@ func TestMalformedRecords(t *testing.T) {
 		"N not a text":           {replace(`"N": "82.5"`, `"N": 82.5`), "type", "/dynamodb/NewImage/health_score"},
 		"N null":                 {replace(`"N": "82.5"`, `"N": null`), "type", "/dynamodb/NewImage/health_score"},
 		"N not a number":         {replace(`"N": "82.5"`, `"N": "NaN"`), "number", "/dynamodb/NewImage/health_score"},
+		"another table":          {replace("iops-dashboard-metrics", "iops-dashboard-state"), "enum", "/eventSourceARN"},
+		"the other table":        {replace("iops-dashboard-metrics", "iops-dashboard-insights"), "required", "/dynamodb/Keys/pk"},
+		"no table":               {replace(":table/iops-dashboard-metrics", ""), "enum", "/eventSourceARN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,6 +103,62 @@ func TestMalformedRecords(t *testing.T) {
 				t.Errorf("%d updates", len(o.updates))
 			}
 		})
+	}
+}
+
+// TestMalformedInsights are rows that break the schema, and records that no stream delivers.
+func TestMalformedInsights(t *testing.T) {
+	t.Parallel()
+	good := string(read(t, filepath.Join("testdata", "records", "insight.json")))
+	for name, tc := range map[string]struct {
+		old, new, code, pointer string
+	}{
+		"no sk":                    {`"sk": {`, `"other": {`, "required", "/dynamodb/Keys/sk"},
+		"pk a number":              {`"S": "insight#stu_4532"`, `"N": "1"`, "required", "/dynamodb/Keys/pk"},
+		"pk of something else":     {`insight#stu_4532`, `view#stu_4532`, "pattern", "/dynamodb/Keys/pk"},
+		"sk is no time":            {`"S": "2026-11-22T10:00:00.123Z"`, `"S": "yesterday"`, "format", "/dynamodb/Keys/sk"},
+		"sk with a slash":          {`"S": "2026-11-22T10:00:00.123Z"`, `"S": "2026-11-22T10:00:00.123Z/insight#stu_1"`, "format", "/dynamodb/Keys/sk"},
+		"key too long":             {`insight#stu_4532`, `insight#` + strings.Repeat("👩", 256), "maxLength", "/dynamodb/Keys/pk"},
+		"no score":                 {`"risk_score": {`, `"other": {`, "required", "/dynamodb/NewImage/risk_score"},
+		"score NULL":               {`"N": "84"`, `"NULL": true`, "required", "/dynamodb/NewImage/risk_score"},
+		"score out of range":       {`"N": "84"`, `"N": "100.5"`, "maximum", "/dynamodb/NewImage/risk_score"},
+		"score a text":             {`"N": "84"`, `"S": "84"`, "type", "/dynamodb/NewImage/risk_score"},
+		"recommendations a text":   {`"L": [`, `"X": [`, "type", "/dynamodb/NewImage/recommendations"},
+		"recommendations a set":    {`"recommendations": {`, `"recommendations": {"SS": ["a"]}, "other": {`, "type", "/dynamodb/NewImage/recommendations"},
+		"recommendations an L":     {`"L": [`, `"L": 7, "M": [`, "type", "/dynamodb/NewImage/recommendations"},
+		"recommendations no list":  {`"recommendations": {`, `"recommendations": {"L": "a"}, "other": {`, "type", "/dynamodb/NewImage/recommendations"},
+		"a recommendation NULL":    {`"L": [`, `"L": [{"NULL": true},`, "type", "/dynamodb/NewImage/recommendations/0"},
+		"a recommendation a list":  {`"L": [`, `"L": [{"L": []},`, "type", "/dynamodb/NewImage/recommendations/0"},
+		"a recommendation nothing": {`"L": [`, `"L": [7,`, "type", "/dynamodb/NewImage/recommendations/0"},
+		"too many recommendations": {`"L": [`, `"L": [` + strings.Repeat(`{"S": "again"},`, 16), "maxItems", "/dynamodb/NewImage/recommendations"},
+		"timestamp is no time":     {`"S": "2026-11-22T10:00:00.124Z"`, `"S": "yesterday"`, "format", "/dynamodb/NewImage/timestamp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(good, tc.old) {
+				t.Fatalf("no %s in the record", tc.old)
+			}
+			o := normalize([]byte(strings.ReplaceAll(good, tc.old, tc.new)), testNow)
+			checkOutcome(t, o)
+			if o.reason == nil || o.reason.Code != tc.code || o.reason.Pointer != tc.pointer {
+				t.Errorf("reason %+v, want %s at %s", o.reason, tc.code, tc.pointer)
+			}
+			if len(o.updates) != 0 || o.entity.Type != state.InsightType {
+				t.Errorf("%d updates of %+v", len(o.updates), o.entity)
+			}
+		})
+	}
+}
+
+func TestRiskBands(t *testing.T) {
+	t.Parallel()
+	good := string(read(t, filepath.Join("testdata", "records", "insight.json")))
+	for score, band := range map[string]string{"100": "critical", "80": "critical", "79.9": "warning", "6E+1": "warning", "59.99": "info", "0": "info"} {
+		o := normalize([]byte(strings.ReplaceAll(good, `"N": "84"`, `"N": "`+score+`"`)), testNow)
+		checkOutcome(t, o)
+		if len(o.updates) != 1 || !bytes.Contains(o.updates[0].change.Image, []byte(`"risk_band":"`+band+`"`)) {
+			t.Errorf("%s: %+v, want %s", score, o.updates, band)
+		}
 	}
 }
 
@@ -120,7 +184,7 @@ func TestOddTimesAreReplaced(t *testing.T) {
 	} {
 		o := normalize([]byte(strings.Replace(good, created, `"ApproximateCreationDateTime": `+text, 1)), testNow)
 		checkOutcome(t, o)
-		if len(o.updates) != 1 || o.updates[0].event.Data.WrittenAt != want {
+		if len(o.updates) != 1 || o.updates[0].draft.writtenAt != want {
 			t.Errorf("%s: %+v, want written at %s", text, o.updates, want)
 		}
 	}
@@ -138,7 +202,7 @@ func TestWritersClock(t *testing.T) {
 		"yesterday":                           fallback.Format(timeLayout),
 		"":                                    fallback.Format(timeLayout),
 	} {
-		if got := (attributes{"last_updated": text}).lastUpdated(fallback).Format(timeLayout); got != want {
+		if got := (attributes{"last_updated": text}).instant("last_updated", fallback).Format(timeLayout); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
@@ -182,38 +246,70 @@ func checkOutcome(t *testing.T, o outcome) {
 	}
 	ids, tenants := map[string]bool{}, map[string]bool{}
 	for _, u := range o.updates {
-		if o.reason != nil && u.event.Data.Operation == contracts.MetricUpdateOperationUpsert {
+		if o.reason != nil && u.draft.operation == contracts.MetricUpdateOperationUpsert {
 			t.Error("a record that is quarantined shows a state")
 		}
 		if err := u.change.Validate(); err != nil {
 			t.Errorf("change: %v", err)
 		}
-		if !bytes.Equal(u.change.Image, u.event.Data.Current) || u.change.Tenant != u.event.Tenant ||
-			u.change.EntityType != string(u.event.Data.EntityType) || u.change.EntityID != u.event.Data.EntityID {
-			t.Errorf("change %+v and event %+v differ", u.change, u.event)
-		}
-		body := message(u.event, contracts.Version{Epoch: 1, Revision: 1}).Body
-		if err := contracts.ValidateProducer(contracts.KindMetricUpdateV1, []byte(body)); err != nil {
+		body := message(u, contracts.Version{Epoch: 1, Revision: 1}).Body
+		if err := contracts.ValidateProducer(u.kind.form().contract, []byte(body)); err != nil {
 			t.Errorf("event: %v", err)
 		}
 		if strings.ContainsAny(body, "\ufffe\uffff") {
 			t.Error("the event has characters that SQS refuses")
 		}
-		event, err := contracts.DecodeEvent([]byte(body))
-		if err != nil {
-			t.Errorf("a consumer refuses the event: %v", err)
+		event := readEvent(t, body)
+		if key := event.key(); key != u.change.Key {
+			t.Errorf("the change is of %+v, the event of %+v", u.change.Key, key)
 		}
-		if event.Data.EntityID != u.change.EntityID {
-			t.Errorf("entity %q arrives as %q", u.change.EntityID, event.Data.EntityID)
+		if !bytes.Equal(u.change.Image, u.draft.current) || (u.change.Image == nil) != (string(event.Data.Current) == "null") {
+			t.Errorf("change %+v and event %s differ", u.change, body)
 		}
 		if !slices.IsSorted(event.Data.Changed) {
 			t.Errorf("changed %v is not sorted", event.Data.Changed)
 		}
-		ids[u.event.ID], tenants[u.event.Tenant] = true, true
+		ids[event.ID], tenants[event.Tenant] = true, true
 	}
 	if len(ids) != len(o.updates) || len(tenants) != len(o.updates) {
 		t.Errorf("%d updates have %d ids and %d tenants", len(o.updates), len(ids), len(tenants))
 	}
+}
+
+// eventRead is what is read of an event of either type, as a consumer does.
+type eventRead struct {
+	Type, ID, Tenant string
+	Data             struct {
+		EntityType string               `json:"entity_type"`
+		EntityID   string               `json:"entity_id"`
+		InsightID  *contracts.InsightID `json:"insight_id"`
+		Current    json.RawMessage
+		Changed    []string
+	}
+}
+
+func readEvent(t *testing.T, body string) eventRead {
+	t.Helper()
+	var e eventRead
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		t.Fatal(err)
+	}
+	contract := contracts.KindMetricUpdateV1
+	if e.Type == contracts.InsightCreatedV1Type {
+		contract = contracts.KindInsightCreatedV1
+	}
+	if err := contracts.ValidateConsumer(contract, []byte(body)); err != nil {
+		t.Errorf("a consumer refuses the event: %v", err)
+	}
+	return e
+}
+
+// key is the event's place in the state table.
+func (e eventRead) key() state.Key {
+	if e.Data.InsightID != nil {
+		return state.InsightKey(e.Tenant, *e.Data.InsightID)
+	}
+	return state.Key{Tenant: e.Tenant, EntityType: e.Data.EntityType, EntityID: e.Data.EntityID}
 }
 
 // show writes an outcome as a golden file has it.
@@ -227,7 +323,7 @@ func show(t *testing.T, o outcome) []byte {
 	}
 	g := golden{Reason: o.reason, Tenant: o.tenant, Dropped: o.dropped}
 	for _, u := range o.updates {
-		g.Events = append(g.Events, json.RawMessage(message(u.event, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12}).Body))
+		g.Events = append(g.Events, json.RawMessage(message(u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12}).Body))
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -258,7 +354,7 @@ func read(t *testing.T, file string) []byte {
 }
 
 func BenchmarkNormalize(b *testing.B) {
-	for _, name := range []string{"insert", "modify", "remove", "health-out-of-range", "insert-with-all-ten-types"} {
+	for _, name := range []string{"insert", "modify", "remove", "health-out-of-range", "insert-with-all-ten-types", "insight"} {
 		payload, err := os.ReadFile(filepath.Join("testdata", "records", name+".json"))
 		if err != nil {
 			b.Fatal(err)
@@ -273,7 +369,7 @@ func BenchmarkNormalize(b *testing.B) {
 			for b.Loop() {
 				o := normalize(compact.Bytes(), testNow)
 				for _, u := range o.updates {
-					message(u.event, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12})
+					message(u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12})
 				}
 			}
 		})

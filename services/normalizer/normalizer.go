@@ -14,12 +14,16 @@ import (
 	"github.com/iops-dashboard/live/services/internal/topic"
 )
 
-// Config is what a Normalizer is made of. It owns none of it. Only the ports are required; the
-// defaults of the rest are what production uses.
+// Config is what a Normalizer is made of. It owns none of it. Only the ports and the names of the
+// tables are required; the defaults of the rest are what production uses.
 type Config struct {
 	State      state.Table
 	Topic      topic.Topic
 	Quarantine quarantine.Quarantine
+
+	// MetricsTable and InsightsTable are the tables whose streams are read. What a stream of another
+	// table brings is quarantined.
+	MetricsTable, InsightsTable string
 
 	// Log gets one line for each batch and one for each quarantined record. Defaults to
 	// slog.Default().
@@ -43,12 +47,18 @@ type Config struct {
 
 // Normalizer handles batches of stream records. It may be used concurrently, though Lambda does
 // not; two that work on the same records do no harm.
-type Normalizer struct{ config Config }
+type Normalizer struct {
+	config Config
+	tables tables
+}
 
-// New returns a normalizer, or an error if a port is missing.
+// New returns a normalizer, or an error if a port or the name of a table is missing.
 func New(c Config) (*Normalizer, error) {
 	if c.State == nil || c.Topic == nil || c.Quarantine == nil {
 		return nil, fault.Newf("normalizer.New", fault.Invalid, "state, topic and quarantine are required")
+	}
+	if c.MetricsTable == "" || c.InsightsTable == "" || c.MetricsTable == c.InsightsTable {
+		return nil, fault.Newf("normalizer.New", fault.Invalid, "the names of two tables are required")
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -71,7 +81,7 @@ func New(c Config) (*Normalizer, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Normalizer{c}, nil
+	return &Normalizer{config: c, tables: tables{c.MetricsTable: metrics{}, c.InsightsTable: insights{}}}, nil
 }
 
 // Handle works through one event of a DynamoDB stream and returns the sequence numbers of the

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,10 +24,10 @@ import (
 	"github.com/iops-dashboard/live/services/normalizer"
 )
 
-// place is an entity in a tenant.
+// place is an entity, or an insight, in a tenant.
 type place struct{ tenant, entity string }
 
-// world is a source table, its stream, and what dashboards ought to show in the end. It knows
+// world is the two source tables, their stream (one, which is harder than two), and what dashboards ought to show in the end. It knows
 // nothing of versions and stream positions.
 type world struct {
 	table  map[string]map[string]any
@@ -58,6 +59,28 @@ func tenantOf(row map[string]any) string {
 	}
 }
 
+// publicOf is what may be shown of a row, or nil where it cannot be published.
+func publicOf(row map[string]any) map[string]any {
+	if health, ok := row["health_score"]; ok {
+		if health == badHealth {
+			return nil
+		}
+		return map[string]any{"health_score": float64(health.(int))}
+	}
+	risk := row["risk_score"].(int)
+	if risk == badHealth {
+		return nil
+	}
+	public := map[string]any{"risk_score": float64(risk), "risk_band": "info"}
+	if risk >= 60 {
+		public["risk_band"] = "warning"
+	}
+	for name, value := range foundBySample {
+		public[name] = value
+	}
+	return public
+}
+
 func (w *world) put(entity string, row map[string]any) {
 	before, existed := w.table[entity]
 	c := change{entity: entity, kind: "INSERT", new: row}
@@ -67,8 +90,7 @@ func (w *world) put(entity string, row map[string]any) {
 			delete(w.shown, place{tenantOf(before), entity})
 		}
 	}
-	if publishable := row["health_score"] != badHealth; tenantOf(row) != "" && publishable {
-		public := map[string]any{"health_score": float64(row["health_score"].(int))}
+	if public := publicOf(row); tenantOf(row) != "" && public != nil {
 		w.shown[place{tenantOf(row), entity}] = public
 	} else {
 		w.spoilt = true
@@ -96,14 +118,14 @@ func (w *world) append(c change) {
 func draw(t *rapid.T, spoil bool) *world {
 	w := newWorld()
 	w.put("a", map[string]any{"health_score": 5})
-	entities := []string{"a", "b", "c", "d"}
+	entities := []string{"a", "b", "c", insight("a", 1), insight("a", 2), insight("b", 1)}
 	health := rapid.IntRange(0, 9)
 	tenants := []string{"", "acme", "umbrella"}
 	if spoil {
 		health = rapid.OneOf(health, rapid.Just(badHealth))
 		tenants = append(tenants, badTenant)
 	}
-	for range rapid.IntRange(1, 16).Draw(t, "writes") {
+	for range rapid.IntRange(1, 20).Draw(t, "writes") {
 		// Numbers of very different lengths, so that text order and number order differ.
 		step := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(rapid.IntRange(0, 20).Draw(t, "magnitude"))), nil)
 		w.last = new(big.Int).Add(w.last, step)
@@ -114,7 +136,14 @@ func draw(t *rapid.T, spoil bool) *world {
 		case "expire":
 			w.remove(entity, true)
 		default:
-			row := map[string]any{"health_score": health.Draw(t, "health"), "note": rapid.SampledFrom([]string{"x", "y"}).Draw(t, "note")}
+			row := map[string]any{"note": rapid.SampledFrom([]string{"x", "y"}).Draw(t, "note")}
+			if score := health.Draw(t, "health"); strings.Contains(entity, "@") && score != badHealth {
+				row["risk_score"] = 55 + score
+			} else if strings.Contains(entity, "@") {
+				row["risk_score"] = score
+			} else {
+				row["health_score"] = score
+			}
 			if tenant := rapid.SampledFrom(tenants).Draw(t, "tenant"); tenant != "" {
 				row["tenant"] = tenant
 			}
@@ -147,6 +176,13 @@ func newFlaky(t *rapid.T) *flaky {
 	}
 }
 
+func placeOf(k state.Key) place {
+	if id, ok := k.InsightID(); ok {
+		return place{k.Tenant, id.Pk + "@" + id.Sk}
+	}
+	return place{k.Tenant, k.EntityID}
+}
+
 func (f *flaky) fails() bool { return f.random.Float64() < f.rate }
 
 func (f *flaky) Apply(ctx context.Context, c state.Change) (state.Result, error) {
@@ -154,7 +190,7 @@ func (f *flaky) Apply(ctx context.Context, c state.Change) (state.Result, error)
 		return state.Result{}, fault.New("before", fault.Transient, nil)
 	}
 	result, err := f.table.Apply(ctx, c)
-	if previous := result.Version.Revision - 1; result.Outcome == state.Applied && previous > 0 && !f.published[place{c.Tenant, c.EntityID}][previous] {
+	if previous := result.Version.Revision - 1; result.Outcome == state.Applied && previous > 0 && !f.published[placeOf(c.Key)][previous] {
 		f.early = fmt.Sprintf("revision %d of %v was applied before revision %d was published", previous+1, c.Key, previous)
 	}
 	if f.fails() {
@@ -176,7 +212,7 @@ func (f *flaky) Publish(ctx context.Context, messages []topic.Message) []error {
 		}
 		errs[i] = f.topic.Publish(ctx, []topic.Message{m})[0]
 		e := decode(f.t, m.Body)
-		p := place{e.Tenant, e.Data.EntityID}
+		p := place{e.Tenant, e.about()}
 		if f.published[p] == nil {
 			f.published[p] = map[int64]bool{}
 		}
@@ -191,6 +227,7 @@ func (f *flaky) Publish(ctx context.Context, messages []topic.Message) []error {
 func (f *flaky) normalizer() *normalizer.Normalizer {
 	return must(normalizer.New(normalizer.Config{
 		State: f, Topic: f, Quarantine: &memquarantine.Quarantine{},
+		MetricsTable: "iops-dashboard-metrics", InsightsTable: "iops-dashboard-insights",
 		Log:      slog.New(slog.DiscardHandler),
 		Parallel: 1, // so that a seed gives one history
 		Attempts: 2, Backoff: time.Nanosecond,
@@ -311,7 +348,7 @@ func checkPublished(t *rapid.T, f *flaky, live bool) {
 	highest := map[place]int64{}
 	for _, m := range f.topic.Messages() {
 		e := decode(t, m.Body)
-		p, revision := place{e.Tenant, e.Data.EntityID}, e.Data.Version.Revision
+		p, revision := place{e.Tenant, e.about()}, e.Data.Version.Revision
 		name := fmt.Sprint(p, e.Data.Version)
 		content := fmt.Sprint(e.ID, e.Data.Operation, e.Data.Sequence, e.Data.Current)
 		if was, ok := first[name]; ok {
@@ -340,7 +377,7 @@ func checkEnd(t *rapid.T, w *world, f *flaky) {
 			if err := json.Unmarshal(i.Image, &image); err != nil {
 				t.Fatal(err)
 			}
-			inState[place{k.Tenant, k.EntityID}] = image
+			inState[placeOf(k)] = image
 		}
 	}
 	if !reflect.DeepEqual(inState, w.shown) {
@@ -357,7 +394,7 @@ func checkEnd(t *rapid.T, w *world, f *flaky) {
 	if !w.spoilt { // then what is shown is the table itself
 		table := map[place]map[string]any{}
 		for entity, row := range w.table {
-			table[place{tenantOf(row), entity}] = map[string]any{"health_score": float64(row["health_score"].(int))}
+			table[place{tenantOf(row), entity}] = publicOf(row)
 		}
 		if !reflect.DeepEqual(table, w.shown) {
 			t.Fatalf("the model shows %v of table %v", w.shown, table)
@@ -374,7 +411,7 @@ func merge(t *rapid.T, messages []topic.Message) map[place]map[string]any {
 	all := map[place]held{}
 	for _, m := range messages {
 		e := decode(t, m.Body)
-		p := place{e.Tenant, e.Data.EntityID}
+		p := place{e.Tenant, e.about()}
 		v := e.Data.Version
 		if h, ok := all[p]; !ok || v.Epoch > h.epoch || v.Epoch == h.epoch && v.Revision > h.revision {
 			all[p] = held{v.Epoch, v.Revision, e.Data.Current}

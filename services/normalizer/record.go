@@ -58,6 +58,13 @@ func (r *record) label() string {
 	return label
 }
 
+// table is the name of the table whose stream has the record, or empty.
+func (r *record) table() string {
+	_, rest, _ := strings.Cut(r.EventSourceARN, ":table/")
+	name, _, _ := strings.Cut(rest, "/stream/")
+	return name
+}
+
 // created is when the stream saw the change, to a second or better, or otherwise if that is not
 // to be had.
 func (r *record) created(otherwise time.Time) time.Time {

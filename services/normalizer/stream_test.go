@@ -3,6 +3,7 @@ package normalizer_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -10,7 +11,7 @@ const testLabel = "2026-11-22T09:00:00.000"
 
 // change is one record of a test's stream.
 type change struct {
-	entity   string // id of a student
+	entity   string // id of a student, or an insight as insight returns it
 	kind     string
 	sequence string
 	new, old map[string]any // public attributes and tenant; texts and ints
@@ -20,6 +21,16 @@ type change struct {
 
 func put(entity, sequence string, health int) change {
 	return change{entity: entity, kind: "INSERT", sequence: sequence, new: map[string]any{"health_score": health}}
+}
+
+// insight names the insight that was found about a student at so many seconds past ten.
+func insight(student string, second int) string {
+	return fmt.Sprintf("insight#%s@2026-11-22T10:00:%02d.000Z", student, second)
+}
+
+// find is an insight that is new.
+func find(insight, sequence string, risk int) change {
+	return change{entity: insight, kind: "INSERT", sequence: sequence, new: map[string]any{"risk_score": risk}}
 }
 
 func (c change) json() json.RawMessage {
@@ -38,10 +49,14 @@ func (c change) json() json.RawMessage {
 	if c.old != nil {
 		dynamodb["OldImage"] = item(c.entity, c.old)
 	}
+	table := "iops-dashboard-metrics"
+	if strings.Contains(c.entity, "@") {
+		table = "iops-dashboard-insights"
+	}
 	record := map[string]any{
 		"eventID": "event-" + c.sequence, "eventName": c.kind, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
 		"awsRegion": "us-east-1", "dynamodb": dynamodb,
-		"eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/iops-dashboard-metrics/stream/" + testLabel,
+		"eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/" + table + "/stream/" + testLabel,
 	}
 	if c.expired {
 		record["userIdentity"] = map[string]string{"type": "Service", "principalId": "dynamodb.amazonaws.com"}
@@ -50,9 +65,15 @@ func (c change) json() json.RawMessage {
 }
 
 func item(entity string, attributes map[string]any) map[string]any {
-	image := map[string]any{
-		"entity_id":   map[string]string{"S": entity},
-		"entity_type": map[string]string{"S": "student"},
+	text := func(s string) map[string]string { return map[string]string{"S": s} }
+	image := map[string]any{"entity_id": text(entity), "entity_type": text("student")}
+	if pk, sk, ok := strings.Cut(entity, "@"); ok {
+		image = map[string]any{"pk": text(pk), "sk": text(sk)}
+	}
+	if _, ok := attributes["risk_score"]; ok {
+		for name, value := range foundBySample {
+			image[name] = text(value)
+		}
 	}
 	for name, value := range attributes {
 		switch v := value.(type) {
@@ -65,6 +86,11 @@ func item(entity string, attributes map[string]any) map[string]any {
 		}
 	}
 	return image
+}
+
+// foundBySample is what all insights of the tests say besides their score.
+var foundBySample = map[string]string{
+	"entity_id": "a", "prediction_type": "low_health_score", "timestamp": "2026-11-22T10:00:00.123Z",
 }
 
 func batch(changes ...change) json.RawMessage {
@@ -84,16 +110,26 @@ func must[T any](v T, err error) T {
 
 // event is what the tests read of an event, on purpose not with the types of production.
 type event struct {
+	Type   string
 	ID     string
 	Tenant string
 	Data   struct {
-		EntityType string `json:"entity_type"`
-		EntityID   string `json:"entity_id"`
+		EntityType string                  `json:"entity_type"`
+		EntityID   string                  `json:"entity_id"`
+		InsightID  struct{ Pk, Sk string } `json:"insight_id"`
 		Operation  string
 		Version    struct{ Epoch, Revision int64 }
 		Sequence   string
 		Current    map[string]any
 	}
+}
+
+// about is what the event is about, as a change names it.
+func (e event) about() string {
+	if e.Type == "INSIGHT_CREATED" {
+		return e.Data.InsightID.Pk + "@" + e.Data.InsightID.Sk
+	}
+	return e.Data.EntityID
 }
 
 func decodeEvent(t testing.TB, body string) event {

@@ -1,5 +1,5 @@
-// Command normalizer is the Lambda function on the stream of the metrics table. Its environment is
-// config.Normalizer.
+// Command normalizer is the Lambda function on the streams of the metrics and the insights table. Its
+// environment is config.Normalizer.
 package main
 
 import (
@@ -42,9 +42,10 @@ func wire(ctx context.Context, log *slog.Logger) (*normalizer.Normalizer, error)
 		return nil, err
 	}
 	return normalizer.New(normalizer.Config{
-		State:      dynamostate.New(dynamodb.NewFromConfig(cfg), c.StateTable, dynamostate.Options{}),
-		Topic:      snstopic.New(sns.NewFromConfig(cfg), c.TopicARN),
-		Quarantine: sqsquarantine.New(sqs.NewFromConfig(cfg), c.QuarantineQueueURL),
-		Log:        log,
+		State:        dynamostate.New(dynamodb.NewFromConfig(cfg), c.StateTable, dynamostate.Options{}),
+		Topic:        snstopic.New(sns.NewFromConfig(cfg), c.TopicARN),
+		Quarantine:   sqsquarantine.New(sqs.NewFromConfig(cfg), c.QuarantineQueueURL),
+		MetricsTable: c.MetricsTable, InsightsTable: c.InsightsTable,
+		Log: log,
 	})
 }

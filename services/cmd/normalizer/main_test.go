@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { awstest.Main(m) }
 
 func TestAMissingVariableIsNamed(t *testing.T) {
-	for _, name := range []string{"STATE_TABLE", "TOPIC_ARN", "QUARANTINE_QUEUE_URL"} {
+	for _, name := range []string{"METRICS_TABLE", "INSIGHTS_TABLE", "STATE_TABLE", "TOPIC_ARN", "QUARANTINE_QUEUE_URL"} {
 		t.Setenv(name, "")
 	}
 	_, err := wire(t.Context(), slog.New(slog.DiscardHandler))
@@ -35,10 +35,12 @@ func TestAMissingVariableIsNamed(t *testing.T) {
 }
 
 // The function as it is wired, on real servers: a batch with a healthy record, a broken one, a
-// move between tenants and a removal; and the same batch again.
+// move between tenants, a removal and insights; and the same batch again.
 func TestABatchOnRealServers(t *testing.T) {
 	queues, topics := awstest.SQS(t), awstest.SNS(t)
 	updates, quarantine := newQueue(t, queues), newQueue(t, queues)
+	t.Setenv("METRICS_TABLE", "iops-dashboard-metrics")
+	t.Setenv("INSIGHTS_TABLE", "iops-dashboard-insights")
 	t.Setenv("STATE_TABLE", newTable(t))
 	t.Setenv("TOPIC_ARN", newTopic(t, topics, queues, updates))
 	t.Setenv("QUARANTINE_QUEUE_URL", quarantine)
@@ -53,13 +55,16 @@ func TestABatchOnRealServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event := batch(t, "insert", "wrong-type", "tenant-move", "remove", "unicode")
+	event := batch(t, "insert", "wrong-type", "tenant-move", "remove", "unicode", "insight", "insight-tenant-move")
 	want := map[string]int64{
-		"default student/stu_4532 UPSERT":              1,
-		"default student/stu_4532 DELETE":              2,
-		"acme student/stu_4532 DELETE":                 1,
-		"umbrella student/stu_4532 UPSERT":             1,
-		"default subject/東京-👩‍🏫-\uffff \"<&>\" UPSERT": 1,
+		"default student/stu_4532 UPSERT":                                   1,
+		"default student/stu_4532 DELETE":                                   2,
+		"acme student/stu_4532 DELETE":                                      1,
+		"umbrella student/stu_4532 UPSERT":                                  1,
+		"default subject/東京-👩‍🏫-\uffff \"<&>\" UPSERT":                      1,
+		"default insight/insight#stu_4532/2026-11-22T10:00:00.123Z UPSERT":  1,
+		"acme insight/insight#stu_4532/2026-11-22T10:00:00.123Z DELETE":     1,
+		"umbrella insight/insight#stu_4532/2026-11-22T10:00:00.123Z UPSERT": 1,
 	}
 	for round := range 2 {
 		response, err := n.Handle(t.Context(), event)
@@ -72,11 +77,17 @@ func TestABatchOnRealServers(t *testing.T) {
 		}
 		got := map[string]int64{}
 		for _, m := range receive(t, queues, updates, len(want)) {
-			e, err := contracts.DecodeEvent([]byte(*m.Body))
-			if err != nil {
+			var e struct {
+				Tenant, Subject, ID string
+				Data                struct {
+					Operation string
+					Version   contracts.Version
+				}
+			}
+			if err := json.Unmarshal([]byte(*m.Body), &e); err != nil {
 				t.Fatal(err)
 			}
-			got[e.Tenant+" "+e.Subject+" "+string(e.Data.Operation)] = e.Data.Version.Revision
+			got[e.Tenant+" "+e.Subject+" "+e.Data.Operation] = e.Data.Version.Revision
 			if *m.MessageAttributes["tenant"].StringValue != e.Tenant {
 				t.Errorf("the attribute tenant of %s differs", e.ID)
 			}

@@ -21,6 +21,9 @@ import (
 
 // Normalizer is the environment of services/cmd/normalizer.
 type Normalizer struct {
+	// The tables whose streams it is fed. The ARN of a record's stream has the name of one of them.
+	MetricsTable       string `env:"METRICS_TABLE,required,notEmpty"`
+	InsightsTable      string `env:"INSIGHTS_TABLE,required,notEmpty"`
 	StateTable         string `env:"STATE_TABLE,required,notEmpty"`
 	TopicARN           string `env:"TOPIC_ARN,required,notEmpty"`
 	QuarantineQueueURL string `env:"QUARANTINE_QUEUE_URL,required,notEmpty"`

@@ -23,11 +23,16 @@ import (
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 const MaxDigits = 40
 
+// MaxIDBytes is the length of the longest EntityID: the table's sort key has no more room.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+const MaxIDBytes = 1024
+
 // TombstoneTTL is how long the table remembers a removed entity. A record that is replayed later
 // than that after the removal brings the entity back, with revision 1.
 const TombstoneTTL = 30 * 24 * time.Hour
 
-// Key names one entity. The same id may exist once in each tenant.
+// Key names one entity, or one insight (see [InsightKey]): all that is said of entities here holds
+// for insights as well. The same id may exist once in each tenant.
 type Key struct {
 	Tenant     string
 	EntityType string
@@ -84,6 +89,8 @@ func (c Change) Validate() error {
 	switch {
 	case c.Tenant == "" || c.EntityType == "" || c.EntityID == "":
 		return fault.Newf(op, fault.Invalid, "the key is incomplete")
+	case len(c.EntityID) > MaxIDBytes:
+		return fault.Newf(op, fault.Invalid, "the entity id has %d bytes", len(c.EntityID))
 	case strings.Contains(c.Tenant, "#") || strings.Contains(c.EntityType, "#"):
 		return fault.Newf(op, fault.Invalid, "tenant or entity type contains #")
 	case c.At.Label == "":

@@ -3,7 +3,7 @@
 // The stored form, which other readers of the table rely on. One item an entity:
 //
 //	pk          S  tenant#entity_type#n, n = 0..7: FNV-1a (32 bits) of the entity id, modulo 8
-//	sk          S  entity id
+//	sk          S  entity id; of an insight see [state.InsightKey]
 //	image       S  JSON object of the public attributes; absent: a tombstone
 //	revision    N  counts the accepted changes of the entity, from 1, without gaps
 //	label       S  stream label of the last accepted change
