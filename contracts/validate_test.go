@@ -87,10 +87,11 @@ func TestPublicAttributes(t *testing.T) {
 			t.Errorf("%s is public", private)
 		}
 	}
-	wantLen := map[EntityType]int{EntityTypeStudent: 10, EntityTypeTutor: 10, EntityTypeSubject: 16, EntityTypeRegion: 10}
+	// Attributes are added, seldom dropped.
+	atLeast := map[EntityType]int{EntityTypeStudent: 10, EntityTypeTutor: 10, EntityTypeSubject: 16, EntityTypeRegion: 10}
 	for _, entityType := range EntityTypes() {
 		set := PublicAttributes(entityType)
-		if set.Len() != wantLen[entityType] || len(set.Names()) != set.Len() {
+		if set.Len() < atLeast[entityType] || len(set.Names()) != set.Len() {
 			t.Errorf("%s has %d attributes: %v", entityType, set.Len(), set.Names())
 		}
 	}

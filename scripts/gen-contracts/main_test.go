@@ -179,33 +179,45 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// A second major version lies beside the first: both have their types, and the catalogue follows the newer.
+// A later major version lies beside the others: all have their types, and the catalogue stays with the
+// oldest, until that is retired.
 func TestMajorVersionsLieSideBySide(t *testing.T) {
 	schemas := realSchemas(t)
 	copyAs := func(from, to string, changes ...string) {
 		text := strings.NewReplacer(changes...).Replace(string(schemas[from].Data))
 		schemas[to] = &fstest.MapFile{Data: []byte(text)}
 	}
-	copyAs("entities/student/v1.json", "entities/student/v10.json", "student/v1.json", "student/v10.json", `"Student"`, `"StudentV10"`,
-		"Where the student stands", "Where this student stands")
-	copyAs("entities/student/v1.json", "entities/student/v2.json", "student/v1.json", "student/v2.json", `"Student"`, `"StudentV2"`)
-	copyAs("events/metric-update/v1.json", "events/metric-update/v2.json", "metric-update/v1.json", "metric-update/v2.json",
-		"MetricUpdateV1", "MetricUpdateV2", "MetricUpdateDataV1", "MetricUpdateDataV2", "student/v1.json", "student/v10.json")
+	copyAs("entities/tutor/v1.json", "entities/tutor/v100.json", "tutor/v1.json", "tutor/v100.json", `"Tutor"`, `"TutorV100"`,
+		"Where the tutor stands", "Where this tutor stands")
+	copyAs("entities/tutor/v1.json", "entities/tutor/v20.json", "tutor/v1.json", "tutor/v20.json", `"Tutor"`, `"TutorV20"`)
+	copyAs("events/metric-update/v1.json", "events/metric-update/v20.json", "metric-update/v1.json", "metric-update/v20.json",
+		"MetricUpdateV1", "MetricUpdateV20", "MetricUpdateDataV1", "MetricUpdateDataV20", "tutor/v1.json", "tutor/v100.json")
 	files, err := generate(schemas)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"zz_types.go":      {`KindMetricUpdateV2 `, `KindStudentV10 `, "type MetricUpdateDataV1 struct", "type MetricUpdateDataV2 struct"},
-		"zz_attributes.go": {"EntityTypeStudent: KindStudentV10,", "Where this student stands"},
-		"ts/zz_types.ts":   {"  | MetricUpdateV1\n  | MetricUpdateV2;", "  student: StudentV10;", "  tutor: Tutor;"},
-		"asyncapi.json":    {`"version": { "const": "2" }`},
+		"zz_types.go":      {`"events/metric-update/v20"`, `"entities/tutor/v100"`, "type MetricUpdateDataV1 struct", "type MetricUpdateDataV20 struct"},
+		"zz_attributes.go": {" KindTutor,", "Where the tutor stands"},
+		"ts/zz_types.ts":   {"  | MetricUpdateV1\n", "  | MetricUpdateV20", "  tutor: Tutor;"},
+		"asyncapi.json":    {`"version": { "const": "1" }`, `"version": { "const": "20" }`},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(string(files[file]), want) {
 				t.Errorf("%s has no %s", file, want)
 			}
 		}
+	}
+
+	delete(schemas, "entities/tutor/v1.json")
+	for name, file := range schemas {
+		schemas[name] = &fstest.MapFile{Data: bytes.ReplaceAll(file.Data, []byte("tutor/v1.json"), []byte("tutor/v20.json"))}
+	}
+	if files, err = generate(schemas); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(files["zz_attributes.go"]), " KindTutorV20,") {
+		t.Error("with version 1 gone, the catalogue does not follow version 20")
 	}
 }
 

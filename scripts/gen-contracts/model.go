@@ -122,13 +122,14 @@ func newModel(set *schemaSet) (*model, error) {
 
 const insightPath = "findings/insight/v1.json"
 
-// addEntity keeps the newest major version of an entity type: the catalogue of attributes follows it.
+// addEntity keeps the oldest major version of an entity type: the catalogue of attributes follows it, so
+// that a new version changes nothing that is sent today.
 func (m *model) addEntity(e entity) {
 	at := slices.IndexFunc(m.entities, func(o entity) bool { return o.name == e.name })
 	switch {
 	case at < 0:
 		m.entities = append(m.entities, e)
-	case m.entities[at].major < e.major:
+	case m.entities[at].major > e.major:
 		m.entities[at] = e
 	}
 }
