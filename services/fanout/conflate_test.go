@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/queue"
 )
 
-// In any order and with any repetition: each tenant has each of its entities once, at its highest
+// In any order and with any repetition: each tenant has each of its entities and insights once, at its highest
 // version, with the receipts of all messages that it had.
 func TestConflateKeepsTheNewest(t *testing.T) {
 	t.Parallel()
@@ -26,30 +27,38 @@ func TestConflateKeepsTheNewest(t *testing.T) {
 		for i := range n {
 			k := key{
 				rapid.SampledFrom([]string{"acme", "acme-2"}).Draw(t, "tenant"),
-				rapid.SampledFrom([]string{"student", "tutor"}).Draw(t, "type"),
+				rapid.SampledFrom([]string{"student", "tutor", "insight"}).Draw(t, "type"),
 				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id"),
 			}
-			e := newEvent(k.tenant, k.id, rapid.Int64Range(1, 4).Draw(t, "revision"))
-			e.Data.EntityType = contracts.EntityType(k.kind)
-			e.Data.Version.Epoch = rapid.Int64Range(1, 2).Draw(t, "epoch")
-			e.Data.Current = json.RawMessage(fmt.Sprintf(`{"health_score":%d}`, e.Data.Version.Epoch*10+e.Data.Version.Revision))
-			m := queue.Message{Receipt: fmt.Sprint(i)}
-			events = append(events, event{m, e})
-			if e.Data.Version.Compare(newest[k]) > 0 {
-				newest[k] = e.Data.Version
+			metric := newEvent(k.tenant, k.id, rapid.Int64Range(1, 4).Draw(t, "revision"))
+			metric.Data.EntityType = contracts.EntityType(k.kind)
+			e := metricUpdate(metric)
+			if k.kind == "insight" {
+				// The same entities have more than one.
+				found := newInsight(k.tenant, k.id, noon.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "at"))), e.version.Revision)
+				e = insightCreated(found)
+				_, k.id = e.name.full()
 			}
-			receipts[k] = append(receipts[k], m.Receipt)
+			e.version.Epoch = rapid.Int64Range(1, 2).Draw(t, "epoch")
+			e.current = json.RawMessage(fmt.Sprintf(`{"health_score":%d}`, e.version.Epoch*10+e.version.Revision))
+			e.message = queue.Message{Receipt: fmt.Sprint(i)}
+			events = append(events, e)
+			if e.version.Compare(newest[k]) > 0 {
+				newest[k] = e.version
+			}
+			receipts[k] = append(receipts[k], e.message.Receipt)
 		}
 		got := 0
 		for _, a := range conflate(events) {
 			for _, u := range a.updates {
 				got++
-				k := key{a.tenant, string(u.EntityType), u.EntityID}
-				if u.Version != newest[k] {
-					t.Fatalf("%v at %v, want %v", k, u.Version, newest[k])
+				kind, id := u.name.full()
+				k := key{a.tenant, kind, id}
+				if u.version != newest[k] {
+					t.Fatalf("%v at %v, want %v", k, u.version, newest[k])
 				}
-				if want := fmt.Sprintf(`{"health_score":%d}`, u.Version.Epoch*10+u.Version.Revision); string(u.Current) != want {
-					t.Fatalf("%v has the state of another version: %s", k, u.Current)
+				if want := fmt.Sprintf(`{"health_score":%d}`, u.version.Epoch*10+u.version.Revision); string(u.current) != want {
+					t.Fatalf("%v has the state of another version: %s", k, u.current)
 				}
 				var have []string
 				for _, m := range u.messages {
@@ -69,16 +78,26 @@ func TestConflateKeepsTheNewest(t *testing.T) {
 func TestDecodeRejects(t *testing.T) {
 	t.Parallel()
 	good := encode(t, newEvent("default", "stu_1", 1))
+	insight := encode(t, newInsight("default", "stu_1", noon, 1))
 	for name, body := range map[string]string{
-		"not JSON":     "canary",
-		"nothing":      "",
-		"no tenant":    strings.Replace(good, `"tenant":"default",`, "", 1),
-		"bad tenant":   strings.Replace(good, `"tenant":"default"`, `"tenant":"a#canary"`, 1),
-		"other type":   strings.Replace(good, `"type":"METRIC_UPDATE"`, `"type":"canary"`, 1),
-		"later major":  strings.Replace(good, "metric-update/v1.json", "metric-update/v2.json", 1),
-		"no version":   strings.Replace(good, `"revision":1`, `"revision":"1"`, 1),
-		"too large":    strings.Replace(good, `"subject":"`, `"later":"`+strings.Repeat("x", contracts.MaxEventBytes)+`","subject":"`, 1),
-		"SNS envelope": `{"Type":"Notification","Message":"{}"}`,
+		"insight: bad tenant":  strings.Replace(insight, `"tenant":"default"`, `"tenant":"a#canary"`, 1),
+		"insight: later major": strings.Replace(insight, "insight-created/v1.json", "insight-created/v2.json", 1),
+		"insight: no schema":   strings.Replace(insight, `"dataschema":`, `"canary":`, 1),
+		"insight: no time":     strings.Replace(insight, `"sk":"2026-11-22T12:00:00.000Z"`, `"sk":"canary"`, 1),
+		"insight: no version":  strings.Replace(insight, `"revision":1`, `"revision":"1"`, 1),
+		"insight: too large":   strings.Replace(insight, `"subject":"`, `"later":"`+strings.Repeat("x", contracts.MaxEventBytes)+`","subject":"`, 1),
+		"an insight's data":    strings.Replace(insight, `"type":"INSIGHT_CREATED"`, `"type":"METRIC_UPDATE"`, 1),
+		"an entity's data":     strings.Replace(good, `"type":"METRIC_UPDATE"`, `"type":"INSIGHT_CREATED"`, 1),
+		"type no text":         strings.Replace(good, `"type":"METRIC_UPDATE"`, `"type":["INSIGHT_CREATED"]`, 1),
+		"not JSON":             "canary",
+		"nothing":              "",
+		"no tenant":            strings.Replace(good, `"tenant":"default",`, "", 1),
+		"bad tenant":           strings.Replace(good, `"tenant":"default"`, `"tenant":"a#canary"`, 1),
+		"other type":           strings.Replace(good, `"type":"METRIC_UPDATE"`, `"type":"canary"`, 1),
+		"later major":          strings.Replace(good, "metric-update/v1.json", "metric-update/v2.json", 1),
+		"no version":           strings.Replace(good, `"revision":1`, `"revision":"1"`, 1),
+		"too large":            strings.Replace(good, `"subject":"`, `"later":"`+strings.Repeat("x", contracts.MaxEventBytes)+`","subject":"`, 1),
+		"SNS envelope":         `{"Type":"Notification","Message":"{}"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +106,10 @@ func TestDecodeRejects(t *testing.T) {
 			}
 			events, rejects := decode(messages(good, body, good))
 			if len(events) != 2 || len(rejects) != 1 || rejects[0].message.Body != body || rejects[0].reason == "" {
-				t.Errorf("%d events, rejects %v", len(events), rejects)
+				t.Fatalf("%d events, rejects %v", len(events), rejects)
+			}
+			if want, ok := strings.CutPrefix(name, "insight: later "); ok && !strings.Contains(rejects[0].reason, "unknown-"+want) {
+				t.Errorf("reason %s", rejects[0].reason)
 			}
 		})
 	}
@@ -95,11 +117,44 @@ func TestDecodeRejects(t *testing.T) {
 
 func TestDecodeToleratesALaterProducer(t *testing.T) {
 	t.Parallel()
-	body := encode(t, newEvent("default", "stu_1", 1))
-	body = strings.Replace(body, `"tenant":`, `"later":{"a":1},"tenant":`, 1)
-	body = strings.Replace(body, `"entity_id":`, `"later":true,"entity_id":`, 1)
-	if _, rejects := decode(messages(body)); len(rejects) != 0 {
-		t.Error(rejects)
+	for body, inData := range map[string]string{
+		encode(t, newEvent("default", "stu_1", 1)):         `"entity_id":`,
+		encode(t, newInsight("default", "stu_1", noon, 1)): `"insight_id":`,
+	} {
+		body = strings.Replace(body, `"tenant":`, `"later":{"a":1},"tenant":`, 1)
+		body = strings.Replace(body, inData, `"later":true,`+inData, 1)
+		if _, rejects := decode(messages(body)); len(rejects) != 0 || strings.Count(body, "later") != 2 {
+			t.Error(rejects)
+		}
+	}
+}
+
+// newInsight is an insight about a student, found at that time.
+func newInsight(tenant, student string, found time.Time, revision int64) contracts.InsightCreatedV1 {
+	id := contracts.InsightID{Pk: "insight#" + student, Sk: found.Format("2006-01-02T15:04:05.000Z")}
+	if found.Nanosecond()%1e6 != 0 {
+		id.Sk = found.Format(time.RFC3339Nano)
+	}
+	return contracts.InsightCreatedV1{
+		SpecVersion:     contracts.InsightCreatedV1SpecVersion,
+		ID:              "c4ca4238a0b923820dcc509a6f75849b",
+		Type:            contracts.InsightCreatedV1Type,
+		Source:          "iops-dashboard/normalizer",
+		Subject:         "insight/insight#stu_4532/2026-11-22T10:00:00.123Z",
+		Time:            "2026-11-22T10:00:00.200Z",
+		DataContentType: contracts.InsightCreatedV1DataContentType,
+		DataSchema:      contracts.InsightCreatedV1DataSchema,
+		Tenant:          tenant,
+		TraceParent:     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Data: contracts.InsightCreatedDataV1{
+			InsightID: id,
+			Operation: contracts.MetricUpdateOperationUpsert,
+			Version:   contracts.Version{Epoch: 1_795_000_000_000, Revision: revision},
+			Sequence:  "300000000000000499659",
+			WrittenAt: "2026-11-22T10:00:00.123Z",
+			Current:   json.RawMessage(`{"entity_id":"stu_4532","prediction_type":"low_health_score","risk_score":84,"risk_band":"critical","timestamp":"2026-11-22T10:00:00.123Z"}`),
+			Changed:   []string{},
+		},
 	}
 }
 
@@ -127,7 +182,7 @@ func newEvent(tenant, id string, revision int64) contracts.MetricUpdateV1 {
 	}
 }
 
-func encode(t testing.TB, e contracts.MetricUpdateV1) string {
+func encode(t testing.TB, e any) string {
 	t.Helper()
 	body, err := json.Marshal(e)
 	if err != nil {

@@ -21,13 +21,19 @@ import (
 
 // scenario is a run of the worker with everything that can go wrong in it, as data.
 type scenario struct {
-	events      []contracts.MetricUpdateV1
+	events      []sent
 	sends       []send
 	connections []client
 	pages       []bool // which page reads fail, in the order in which they happen
 	deletes     []bool
 	posters     int
 	stops       []time.Duration // when to restart the worker
+}
+
+// sent is an event of either type, and how it is to be understood.
+type sent struct {
+	event
+	body string
 }
 
 // send is a delivery of an event: in any order, some of them more than once.
@@ -56,7 +62,14 @@ func draw(t *rapid.T) scenario {
 				if rapid.IntRange(0, 4).Draw(t, "removed") == 0 {
 					e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationDelete, nil
 				}
-				s.events = append(s.events, e)
+				s.events = append(s.events, sent{metricUpdate(e), must(json.Marshal(e))})
+			}
+			for revision := range rapid.Int64Range(0, 2).Draw(t, "insights") {
+				e := newInsight(tenant, id, noon, revision+1)
+				if rapid.IntRange(0, 4).Draw(t, "removed") == 0 {
+					e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationExpire, nil
+				}
+				s.events = append(s.events, sent{insightCreated(e), must(json.Marshal(e))})
 			}
 		}
 	}
@@ -124,7 +137,7 @@ func play(t *testing.T, s scenario) (complaint string) {
 	}
 	for _, m := range s.sends {
 		time.AfterFunc(m.after, func() {
-			id := r.queue.Send(encode(t, s.events[m.event]), nil)
+			id := r.queue.Send(s.events[m.event].body, nil)
 			if m.again {
 				time.AfterFunc(300*time.Millisecond, func() { r.queue.Redeliver(id) })
 			}
@@ -172,15 +185,12 @@ type state struct {
 func show(frames [][]byte) (map[string]state, error) {
 	shown := map[string]state{}
 	for _, document := range frames {
-		if err := contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, document); err != nil {
-			return nil, err
-		}
-		var f contracts.MetricUpdateFrameV1
-		if err := json.Unmarshal(document, &f); err != nil {
+		updates, err := readFrame(document)
+		if err != nil {
 			return nil, err
 		}
 		once := map[string]bool{}
-		for _, u := range f.Data {
+		for _, u := range updates {
 			if once[u.EntityID] {
 				return nil, fmt.Errorf("%s is twice in a frame", u.EntityID)
 			}
@@ -193,14 +203,22 @@ func show(frames [][]byte) (map[string]state, error) {
 	return shown, nil
 }
 
-func newest(events []contracts.MetricUpdateV1, tenant string) map[string]state {
+func newest(events []sent, tenant string) map[string]state {
 	all := map[string]state{}
 	for _, e := range events { // in the order of their revisions
-		if e.Tenant == tenant {
-			all[e.Data.EntityID] = state{e.Data.Version, string(e.Data.Current)}
+		if e.tenant == tenant {
+			_, id := e.name.full()
+			all[id] = state{e.version, string(e.current)}
 		}
 	}
 	return all
+}
+
+func must(document []byte, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return string(document)
 }
 
 // oneByOne returns a function that fails where the script says so, and never after its end.

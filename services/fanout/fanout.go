@@ -1,5 +1,6 @@
-// Package fanout delivers METRIC_UPDATE events to the browsers that watch. A worker receives from a
-// queue in windows, and each window goes through the same stages:
+// Package fanout delivers METRIC_UPDATE and INSIGHT_CREATED events to the browsers that watch. Where
+// something here is said of an entity, it holds for an insight too. A worker receives from a queue in
+// windows, and each window goes through the same stages:
 //
 //	receive → decode → conflate → read the registry → frame → post → verdict → settle
 //

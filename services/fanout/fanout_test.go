@@ -812,3 +812,28 @@ func TestConfigFaultsAreReportedTogether(t *testing.T) {
 		t.Error("no cause")
 	}
 }
+
+// Insights share windows, connections and verdicts with entities, and no frame.
+func TestInsightsHaveFramesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		r.connect("acme", "b", grown)
+		r.gateway.Script("a", failure(fault.Transient))
+		for _, e := range []any{
+			newInsight("default", "stu_1", noon, 1), newEvent("default", "stu_1", 7), newInsight("default", "stu_1", noon.Add(time.Second), 1),
+			newInsight("default", "stu_1", noon, 2), newInsight("acme", "stu_1", noon, 3),
+		} {
+			r.queue.Send(encode(t, e), nil)
+		}
+		r.queue.Send(strings.Replace(encode(t, newInsight("default", "stu_1", noon, 9)), "insight-created/v1", "insight-created/v2", 1), nil)
+		r.start()
+		time.Sleep(time.Second)
+		r.wantFrames("a", "stu_1@7 | insight#stu_1@2026-11-22T12:00:00.000Z@2 insight#stu_1@2026-11-22T12:00:01.000Z@1")
+		r.wantFrames("b", "insight#stu_1@2026-11-22T12:00:00.000Z@3")
+		r.wantQueue(0, 1)
+		if got := r.windows()[0]; got.Messages != 6 || got.Updates != 4 || got.Frames != 3 || got.Invalid != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -2,7 +2,9 @@ package fanout
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,9 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// Whatever the updates are: each is in exactly one frame, in order, each frame is valid, within its
-// limit, and not opened before the one before it was full.
+// Whatever the updates are: each is in exactly one frame, entities before insights and otherwise in
+// order, each frame is valid, within its limit, and not opened before the one before it of its type
+// was full.
 func TestPackLosesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -26,17 +29,17 @@ func TestPackLosesNothing(t *testing.T) {
 			if len(f.bytes) > contracts.MaxFrameBytes {
 				t.Fatalf("frame of %d bytes", len(f.bytes))
 			}
-			if i > 0 && len(frames[i-1].bytes)+1+len(f.updates[0].fragment) <= contracts.MaxFrameBytes {
+			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].bytes)+1+len(f.updates[0].fragment) <= contracts.MaxFrameBytes {
 				t.Fatalf("frame %d had room for more", i-1)
-			}
-			if err := contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, f.bytes); err != nil {
-				t.Fatalf("%v in %s", err, f.bytes)
 			}
 			if cap(f.bytes) != len(f.bytes) {
 				t.Fatalf("%d bytes in %d", len(f.bytes), cap(f.bytes))
 			}
 			got = append(got, read(t, f.bytes)...)
 		}
+		slices.SortStableFunc(updates, func(a, b *update) int {
+			return strings.Compare(b.name.frame.contract, a.name.frame.contract)
+		})
 		same(t, got, updates)
 	})
 }
@@ -53,9 +56,6 @@ func TestHalvesKeepAllUpdates(t *testing.T) {
 			for _, half := range f.halves() {
 				if len(half.updates) == 0 {
 					t.Fatal("an empty half")
-				}
-				if err := contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, half.bytes); err != nil {
-					t.Fatal(err)
 				}
 				got = append(got, read(t, half.bytes)...)
 			}
@@ -89,6 +89,28 @@ func TestTheLargestEventFits(t *testing.T) {
 	}
 }
 
+func TestTheLargestInsightFits(t *testing.T) {
+	t.Parallel()
+	e := newInsight("default", strings.Repeat("\u2028", 256), noon, 1)
+	base := len(encode(t, e))
+	e.Data.Current = json.RawMessage(`{"later":"` + strings.Repeat("x", contracts.MaxEventBytes-base-len(`{"later":"",`)+1) + `",` + string(e.Data.Current[1:]))
+	body := encode(t, e)
+	if len(body) != contracts.MaxEventBytes {
+		t.Fatalf("an event of %d bytes", len(body))
+	}
+	events, rejects := decode(messages(body))
+	if len(rejects) > 0 {
+		t.Fatal(rejects)
+	}
+	frames := pack(conflate(events)[0].updates, noon)
+	if len(frames) != 1 || len(frames[0].bytes) > contracts.MaxFrameBytes {
+		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].bytes))
+	}
+	if err := contracts.ValidateConsumer(contracts.KindInsightCreatedFrameV1, frames[0].bytes); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFragments(t *testing.T) {
 	t.Parallel()
 	const version, written = `"version":{"epoch":1795000000000,"revision":12}`, `"written_at":"2026-11-22T10:00:00.123Z"`
@@ -111,10 +133,38 @@ func TestFragments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newEvent("default", "stu_1", 12).Data
-			d.Current = json.RawMessage(`{"health_score":71.50}`)
-			tc.change(&d)
-			if got := string(fragment(&update{MetricUpdateDataV1: d})); got != tc.want {
+			e := newEvent("default", "stu_1", 12)
+			e.Data.Current = json.RawMessage(`{"health_score":71.50}`)
+			tc.change(&e.Data)
+			if got := string(fragment(&update{change: metricUpdate(e).change})); got != tc.want {
+				t.Errorf("\n got %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFragmentsOfInsights(t *testing.T) {
+	t.Parallel()
+	const rest = `"version":{"epoch":1795000000000,"revision":12}`
+	for name, tc := range map[string]struct {
+		change func(*contracts.InsightCreatedDataV1)
+		want   string
+	}{
+		"upsert": {func(*contracts.InsightCreatedDataV1) {},
+			`{"insight_id":{"pk":"insight#stu_1","sk":"2026-11-22T12:00:00.000Z"},"operation":"UPSERT",` + rest + `,"attributes":{"risk_score":84.0},"written_at":"2026-11-22T10:00:00.123Z"}`},
+		"delete": {func(d *contracts.InsightCreatedDataV1) { d.Operation, d.Current = "DELETE", nil },
+			`{"insight_id":{"pk":"insight#stu_1","sk":"2026-11-22T12:00:00.000Z"},"operation":"REMOVE","reason":"DELETED",` + rest + `,"written_at":"2026-11-22T10:00:00.123Z"}`},
+		"expire": {func(d *contracts.InsightCreatedDataV1) { d.Operation, d.Current = "EXPIRE", nil },
+			`{"insight_id":{"pk":"insight#stu_1","sk":"2026-11-22T12:00:00.000Z"},"operation":"REMOVE","reason":"EXPIRED",` + rest + `,"written_at":"2026-11-22T10:00:00.123Z"}`},
+		"key that needs escapes": {func(d *contracts.InsightCreatedDataV1) { d.InsightID.Pk = "insight#\"\n" },
+			`{"insight_id":{"pk":"insight#\"\n","sk":"2026-11-22T12:00:00.000Z"},"operation":"UPSERT",` + rest + `,"attributes":{"risk_score":84.0},"written_at":"2026-11-22T10:00:00.123Z"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newInsight("default", "stu_1", noon, 12)
+			e.Data.Current = json.RawMessage(`{"risk_score":84.0}`)
+			tc.change(&e.Data)
+			if got := string(fragment(&update{change: insightCreated(e).change})); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
@@ -126,7 +176,7 @@ func BenchmarkPack(b *testing.B) {
 		b.Run(fmt.Sprintf("updates=%d", n), func(b *testing.B) {
 			updates := make([]*update, n)
 			for i := range updates {
-				updates[i] = &update{MetricUpdateDataV1: newEvent("default", fmt.Sprintf("stu_%d", i), 1).Data}
+				updates[i] = &update{change: metricUpdate(newEvent("default", fmt.Sprintf("stu_%d", i), 1)).change}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -141,31 +191,62 @@ func BenchmarkPack(b *testing.B) {
 
 func drawUpdate(t *rapid.T) *update {
 	types := contracts.EntityTypes()
-	d := newEvent("default", rapid.StringN(1, 40, -1).Draw(t, "id"), rapid.Int64Range(1, 1<<53-1).Draw(t, "revision")).Data
-	d.EntityType = types[rapid.IntRange(0, len(types)-1).Draw(t, "type")]
+	id, revision := rapid.StringN(1, 40, -1).Draw(t, "id"), rapid.Int64Range(1, 1<<53-1).Draw(t, "revision")
+	e := newEvent("default", id, revision)
+	e.Data.EntityType = types[rapid.IntRange(0, len(types)-1).Draw(t, "type")]
+	c := metricUpdate(e).change
+	if rapid.Bool().Draw(t, "insight") {
+		c = insightCreated(newInsight("default", id, noon, revision)).change
+	}
 	switch rapid.IntRange(0, 4).Draw(t, "what") {
 	case 0:
-		d.Operation, d.Current = contracts.MetricUpdateOperationDelete, nil
+		c.operation, c.current = contracts.MetricUpdateOperationDelete, nil
 	case 1:
-		d.Operation, d.Current = contracts.MetricUpdateOperationExpire, nil
+		c.operation, c.current = contracts.MetricUpdateOperationExpire, nil
 	case 2: // white space is the one thing of any size that the schema lets through
-		d.Current = json.RawMessage(`{` + strings.Repeat(" ", rapid.IntRange(0, 20_000).Draw(t, "size")) + `}`)
-	default:
-		d.Current = json.RawMessage(fmt.Sprintf(`{"health_score":%d}`, rapid.IntRange(0, 100).Draw(t, "health")))
+		c.current = append(json.RawMessage(`{`+strings.Repeat(" ", rapid.IntRange(0, 20_000).Draw(t, "size"))), c.current[1:]...)
 	}
-	return &update{MetricUpdateDataV1: d}
+	return &update{change: c}
 }
 
+// read returns the updates of a valid frame of either type. That of an insight reads as one of an
+// entity of type insight, whose id is its key.
 func read(t interface {
 	Helper()
-	Fatal(...any)
+	Fatalf(string, ...any)
 }, document []byte) []contracts.UpdateV1 {
 	t.Helper()
-	var f contracts.MetricUpdateFrameV1
-	if err := json.Unmarshal(document, &f); err != nil {
-		t.Fatal(err)
+	updates, err := readFrame(document)
+	if err != nil {
+		t.Fatalf("%v in %s", err, document)
 	}
-	return f.Data
+	return updates
+}
+
+func readFrame(document []byte) ([]contracts.UpdateV1, error) {
+	if !strings.HasPrefix(string(document), `{"type":"INSIGHT_CREATED",`) {
+		var f contracts.MetricUpdateFrameV1
+		err := json.Unmarshal(document, &f)
+		return f.Data, errors.Join(err, contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, document))
+	}
+	var f contracts.InsightCreatedFrameV1
+	err := json.Unmarshal(document, &f)
+	var updates []contracts.UpdateV1
+	for _, u := range f.Data {
+		updates = append(updates, contracts.UpdateV1{
+			EntityType: "insight", EntityID: u.InsightID.Pk + "@" + u.InsightID.Sk,
+			Operation: u.Operation, Reason: u.Reason, Version: u.Version, Attributes: u.Attributes, WrittenAt: u.WrittenAt,
+		})
+	}
+	return updates, errors.Join(err, contracts.ValidateProducer(contracts.KindInsightCreatedFrameV1, document))
+}
+
+// full is the type and id by which read names what an update is about.
+func (n name) full() (kind, id string) {
+	if n.frame == insights {
+		return "insight", n.first + "@" + n.second
+	}
+	return n.first, n.second
 }
 
 func same(t *rapid.T, got []contracts.UpdateV1, want []*update) {
@@ -175,8 +256,9 @@ func same(t *rapid.T, got []contracts.UpdateV1, want []*update) {
 	}
 	for i, g := range got {
 		w := want[i]
-		if g.EntityID != w.EntityID || g.EntityType != w.EntityType || g.Version != w.Version || string(g.Attributes) != string(w.Current) {
-			t.Fatalf("update %d: %+v, want %+v", i, g, w.MetricUpdateDataV1)
+		kind, id := w.name.full()
+		if g.EntityID != id || string(g.EntityType) != kind || g.Version != w.version || string(g.Attributes) != string(w.current) {
+			t.Fatalf("update %d: %+v, want %+v", i, g, w.change)
 		}
 	}
 }

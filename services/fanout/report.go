@@ -10,7 +10,7 @@ import (
 type Report struct {
 	Messages    int // received
 	Invalid     int // of these, not valid events
-	Updates     int // entities among them; the rest was repeated or superseded
+	Updates     int // entities and insights among them; the rest was repeated or superseded
 	Connections int // to which a delivery was begun
 	Frames      int // distinct frames; each connection of a tenant gets the tenant's
 	Posts       map[string]int
