@@ -4,11 +4,24 @@ import "fmt"
 
 // DecodeEvent reads one METRIC_UPDATE event of major version 1 as a consumer does. It holds the
 // document against, in this order: its size, UTF-8, JSON, nesting and numbers, the type and major
-// version, the open schema. Current and Previous of the result are copies of the document's own bytes.
+// version, the open schema. It reads a valid document once, and keeps nothing of it: texts are copies,
+// and Current and Previous are copies of the document's own bytes.
 //
 // The error is nil or an [Invalid]; its keyword is [KeywordUnknownType] or [KeywordUnknownMajor] for an
 // event that a later version of this code may be able to read.
 func DecodeEvent(document []byte) (MetricUpdateV1, error) {
+	if fits(KindMetricUpdateV1, document) {
+		var event MetricUpdateV1
+		s := scanner{document: document}
+		if s.openMetricUpdateV1(&event); s.done() {
+			return event, nil
+		}
+	}
+	return judgeEvent(document)
+}
+
+// judgeEvent is DecodeEvent by way of the schemas themselves; see judge.
+func judgeEvent(document []byte) (MetricUpdateV1, error) {
 	tree, err := parse(document, MaxEventBytes)
 	if err != nil {
 		return MetricUpdateV1{}, err

@@ -234,17 +234,6 @@ func compact(t *testing.T, event *MetricUpdateV1) {
 	}
 }
 
-func BenchmarkDecodeEvent(b *testing.B) {
-	document := example(b, "events/metric-update/v1/full")
-	b.SetBytes(int64(len(document)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeEvent(document); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkValidateProducer(b *testing.B) {
 	document := example(b, "events/metric-update/v1/full")
 	b.SetBytes(int64(len(document)))

@@ -1,6 +1,6 @@
 // Command gen-contracts derives everything that follows from the schemas in contracts/schemas:
-// the open schemas of consumers, the Go types and the TypeScript types, the catalogue of attributes, the
-// glossary and the AsyncAPI document. That one takes names and times of queues from infra/topology.
+// the open schemas of consumers, the Go types, the fast validators, the TypeScript types, the catalogue of
+// attributes, the glossary and the AsyncAPI document. That one takes names and times of queues from infra/topology.
 //
 // It understands a declared subset of JSON Schema 2020-12 (keywords.go) and refuses a schema that goes
 // beyond it, so that no constraint is lost in silence.
@@ -113,6 +113,8 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 	}{
 		{"zz_types.go", goTypes},
 		{"zz_attributes.go", goAttributes},
+		{"zz_validate.go", goValidators},
+		{"zz_patterns_test.go", goPatterns},
 		{"ts/zz_types.ts", tsTypes},
 		{"ts/zz_attributes.ts", tsAttributes},
 		{"GLOSSARY.md", glossaryPage},
