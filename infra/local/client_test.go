@@ -141,8 +141,37 @@ func attribute(v any) types.AttributeValue {
 		return &types.AttributeValueMemberN{Value: strconv.Itoa(v)}
 	case float64:
 		return &types.AttributeValueMemberN{Value: strconv.FormatFloat(v, 'f', -1, 64)}
+	case []string:
+		var items []types.AttributeValue
+		for _, s := range v {
+			items = append(items, attribute(s))
+		}
+		return &types.AttributeValueMemberL{Value: items}
 	default:
 		return &types.AttributeValueMemberS{Value: v.(string)}
+	}
+}
+
+// find is one PutItem of a row of the insights table.
+func (c clients) find(t *testing.T, insight row) {
+	t.Helper()
+	item := map[string]types.AttributeValue{}
+	for name, v := range insight {
+		item[name] = attribute(v)
+	}
+	if _, err := c.dynamo.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(c.env["INSIGHTS_TABLE"]), Item: item}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forget deletes an insight.
+func (c clients) forget(t *testing.T, id contracts.InsightID) {
+	t.Helper()
+	if _, err := c.dynamo.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+		TableName: aws.String(c.env["INSIGHTS_TABLE"]),
+		Key:       map[string]types.AttributeValue{"pk": attribute(id.Pk), "sk": attribute(id.Sk)},
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -206,9 +235,10 @@ func (c clients) receive(t *testing.T, variable string) string {
 
 // client is a bare WebSocket client: it listens and checks each frame against the contract.
 type client struct {
-	conn    *websocket.Conn
-	updates chan contracts.UpdateV1
-	ended   chan struct{}
+	conn     *websocket.Conn
+	updates  chan contracts.UpdateV1
+	insights chan contracts.InsightUpdateV1
+	ended    chan struct{}
 
 	mu   sync.Mutex
 	seen map[string]int
@@ -220,7 +250,10 @@ func (c clients) connect(t *testing.T) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ws := &client{conn: conn, updates: make(chan contracts.UpdateV1, 1000), ended: make(chan struct{}), seen: map[string]int{}}
+	ws := &client{
+		conn: conn, updates: make(chan contracts.UpdateV1, 1000), insights: make(chan contracts.InsightUpdateV1, 1000),
+		ended: make(chan struct{}), seen: map[string]int{},
+	}
 	go ws.listen(t)
 	t.Cleanup(func() { ws.close(t) })
 	return ws
@@ -233,37 +266,68 @@ func (ws *client) listen(t *testing.T) {
 		if err != nil {
 			return
 		}
-		if err := contracts.ValidateProducer(contracts.KindMetricUpdateFrameV1, b); err != nil {
-			t.Errorf("a frame breaks its schema: %v", err)
-		}
-		var frame contracts.MetricUpdateFrameV1
-		if err := json.Unmarshal(b, &frame); err != nil {
-			t.Errorf("a frame is no JSON: %v", err)
+		if err := ws.take(b); err != nil {
+			t.Errorf("a frame breaks its contract: %v", err)
 			return
 		}
-		for _, u := range frame.Data {
-			ws.mu.Lock()
-			ws.seen[u.EntityID]++
-			ws.mu.Unlock()
-			ws.updates <- u
-		}
 	}
+}
+
+// take sorts what a frame brings.
+func (ws *client) take(b []byte) error {
+	var head struct{ Type string }
+	if err := json.Unmarshal(b, &head); err != nil {
+		return err
+	}
+	if head.Type == contracts.InsightCreatedFrameV1Type {
+		frame, err := readFrame[contracts.InsightCreatedFrameV1](contracts.KindInsightCreatedFrameV1, b)
+		for _, u := range frame.Data {
+			ws.insights <- u
+		}
+		return err
+	}
+	frame, err := readFrame[contracts.MetricUpdateFrameV1](contracts.KindMetricUpdateFrameV1, b)
+	for _, u := range frame.Data {
+		ws.mu.Lock()
+		ws.seen[u.EntityID]++
+		ws.mu.Unlock()
+		ws.updates <- u
+	}
+	return err
+}
+
+func readFrame[T any](kind contracts.Kind, b []byte) (frame T, err error) {
+	if err := contracts.ValidateProducer(kind, b); err != nil {
+		return frame, err
+	}
+	return frame, json.Unmarshal(b, &frame)
 }
 
 // waitFor returns the next update of that entity.
 func (ws *client) waitFor(t *testing.T, id string) contracts.UpdateV1 {
 	t.Helper()
+	return next(t, ws, ws.updates, id, func(u contracts.UpdateV1) string { return u.EntityID })
+}
+
+// waitForInsight returns the next update of an insight with that partition key.
+func (ws *client) waitForInsight(t *testing.T, pk string) contracts.InsightUpdateV1 {
+	t.Helper()
+	return next(t, ws, ws.insights, pk, func(u contracts.InsightUpdateV1) string { return u.InsightID.Pk })
+}
+
+func next[T any](t *testing.T, ws *client, updates <-chan T, name string, nameOf func(T) string) T {
+	t.Helper()
 	deadline := time.After(patience)
 	for {
 		select {
-		case u := <-ws.updates:
-			if u.EntityID == id {
+		case u := <-updates:
+			if nameOf(u) == name {
 				return u
 			}
 		case <-ws.ended:
-			t.Fatalf("the socket closed before %s came", id)
+			t.Fatalf("the socket closed before %s came", name)
 		case <-deadline:
-			t.Fatalf("%s did not come", id)
+			t.Fatalf("%s did not come", name)
 		}
 	}
 }
@@ -282,8 +346,13 @@ func (ws *client) close(t *testing.T) {
 
 func attributes(t *testing.T, u contracts.UpdateV1) map[string]any {
 	t.Helper()
+	return object(t, u.Attributes)
+}
+
+func object(t *testing.T, document []byte) map[string]any {
+	t.Helper()
 	var a map[string]any
-	if err := json.Unmarshal(u.Attributes, &a); err != nil {
+	if err := json.Unmarshal(document, &a); err != nil {
 		t.Fatal(err)
 	}
 	return a

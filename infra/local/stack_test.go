@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/infra/local"
 	"github.com/iops-dashboard/live/infra/topology"
 )
@@ -56,6 +57,27 @@ func TestStack(t *testing.T) {
 			if u := ws.waitFor(t, "tut_pair"); u.Operation != "REMOVE" || u.Reason != "DELETED" || u.Version.Revision != a.Version.Revision+1 {
 				t.Errorf("got %+v, want a removal one revision on", u)
 			}
+		}
+	})
+
+	t.Run("an insight reaches a client, and its end", func(t *testing.T) {
+		ws := c.connect(t)
+		id := contracts.InsightID{Pk: "insight#stu_found", Sk: "2026-11-22T10:00:00.123Z"}
+		c.find(t, row{
+			"pk": id.Pk, "sk": id.Sk, "alert_id": "alert_81c2", "entity_id": "stu_found", "entity_type": "student",
+			"prediction_type": "low_health_score", "risk_score": 84, "explanation": "Health is 47.", "recommendations": []string{"Call today"},
+			"timestamp": id.Sk, "model_used": "rules-2026.11", "ttl": 4102444800, "called_by": "nobody's business",
+		})
+		u := ws.waitForInsight(t, id.Pk)
+		if u.InsightID != id || u.Operation != "UPSERT" || u.Version.Revision != 1 || u.WrittenAt != id.Sk {
+			t.Errorf("got %+v", u)
+		}
+		if got := object(t, u.Attributes); len(got) != 10 || got["risk_band"] != "critical" || got["explanation"] != "Health is 47." {
+			t.Errorf("attributes are %v", got)
+		}
+		c.forget(t, id)
+		if u := ws.waitForInsight(t, id.Pk); u.InsightID != id || u.Operation != "REMOVE" || u.Reason != "DELETED" || u.Version.Revision != 2 {
+			t.Errorf("got %+v, want a removal one revision on", u)
 		}
 	})
 

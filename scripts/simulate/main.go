@@ -1,5 +1,6 @@
 // Command simulate writes to the metrics table as a tutoring marketplace would: one UpdateItem an
-// update, spread evenly, until it is told to stop.
+// update, spread evenly, until it is told to stop. What the rules newly find about an entity it puts
+// into the insights table.
 package main
 
 import (
@@ -29,13 +30,14 @@ const (
 	writers     = 8
 	reportEvery = 30 * time.Second
 	// patience is how long the table may be out of reach before we give up.
-	patience = 30 * time.Second
+	patience   = 30 * time.Second
+	timeLayout = "2006-01-02T15:04:05.000Z"
 )
 
 type options struct {
 	entities, rate, count int
 	seed                  uint64
-	table                 string
+	metrics, insights     string // tables
 }
 
 func main() {
@@ -51,9 +53,9 @@ func run() error {
 	flag.IntVar(&o.rate, "rate", 500, "updates a minute")
 	flag.IntVar(&o.count, "count", 0, "end after so many updates; 0 goes on until stopped")
 	flag.Uint64Var(&o.seed, "seed", 1, "the same seed tells the same story")
-	env := flag.String("env", filepath.Join(".local", "env"), "where scripts/up wrote where everything is; not read if METRICS_TABLE is set")
+	env := flag.String("env", filepath.Join(".local", "env"), "where scripts/up wrote where everything is; not read if METRICS_TABLE and INSIGHTS_TABLE are set")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./scripts/simulate [options]\n\nWrites to the metrics table of a running scripts/up, until ctrl-C.\n\nOptions:")
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./scripts/simulate [options]\n\nWrites to the metrics and the insights table of a running scripts/up, until ctrl-C.\n\nOptions:")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -63,12 +65,12 @@ func run() error {
 	if o.entities < 1 || o.rate < 1 || o.rate > 600_000 {
 		return errors.New("--entities must be at least 1 and --rate within 1 and 600000 updates a minute")
 	}
-	if os.Getenv("METRICS_TABLE") == "" {
+	if os.Getenv("METRICS_TABLE") == "" || os.Getenv("INSIGHTS_TABLE") == "" {
 		if err := load(*env); err != nil {
 			return err
 		}
 	}
-	o.table = os.Getenv("METRICS_TABLE")
+	o.metrics, o.insights = os.Getenv("METRICS_TABLE"), os.Getenv("INSIGHTS_TABLE")
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -84,7 +86,7 @@ func run() error {
 func load(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("%w: start scripts/up first, or set METRICS_TABLE", err)
+		return fmt.Errorf("%w: start scripts/up first, or set METRICS_TABLE and INSIGHTS_TABLE", err)
 	}
 	defer f.Close()
 	for _, pair := range os.Environ() {
@@ -112,7 +114,7 @@ func load(path string) error {
 }
 
 // simulate writes at the rate asked for. A write that fails is reported and forgotten: the entity
-// is written again in the next round.
+// is written again in the next round. What is found of an entity is not written before its update.
 func simulate(ctx context.Context, client *dynamodb.Client, o options) error {
 	w := newWorld(o.seed, o.entities)
 	fmt.Printf("%d entities, %d updates a minute, seed %d\n", o.entities, o.rate, o.seed)
@@ -138,11 +140,15 @@ func simulate(ctx context.Context, client *dynamodb.Client, o options) error {
 			return err
 		}
 		slots <- struct{}{}
-		e := w.step()
+		e, now := w.step(), time.Now()
 		kind, id, attributes := e.Type, e.ID, e.row()
+		insights := e.insights(attributes, now)
 		go func() {
 			defer func() { <-slots }()
-			_, err := client.UpdateItem(ctx, update(o.table, kind, id, attributes, time.Now()))
+			_, err := client.UpdateItem(ctx, update(o.metrics, kind, id, attributes, now))
+			for i := 0; i < len(insights) && err == nil; i++ {
+				_, err = client.PutItem(ctx, put(o.insights, insights[i]))
+			}
 			if ctx.Err() == nil {
 				tally.add(err, time.Now())
 			}
@@ -153,7 +159,7 @@ func simulate(ctx context.Context, client *dynamodb.Client, o options) error {
 
 // update is one row as one UpdateItem.
 func update(table, kind, id string, attributes row, now time.Time) *dynamodb.UpdateItemInput {
-	attributes["last_updated"] = now.UTC().Format("2006-01-02T15:04:05.000Z")
+	attributes["last_updated"] = now.UTC().Format(timeLayout)
 	in := &dynamodb.UpdateItemInput{
 		TableName: &table,
 		Key: map[string]types.AttributeValue{
@@ -173,12 +179,27 @@ func update(table, kind, id string, attributes row, now time.Time) *dynamodb.Upd
 	return in
 }
 
+// put is one row as one PutItem.
+func put(table string, r row) *dynamodb.PutItemInput {
+	item := map[string]types.AttributeValue{}
+	for name, value := range r {
+		item[name] = attribute(value)
+	}
+	return &dynamodb.PutItemInput{TableName: &table, Item: item}
+}
+
 func attribute(v any) types.AttributeValue {
 	switch v := v.(type) {
 	case int:
 		return &types.AttributeValueMemberN{Value: strconv.Itoa(v)}
 	case float64:
 		return &types.AttributeValueMemberN{Value: strconv.FormatFloat(v, 'f', -1, 64)}
+	case []string:
+		items := make([]types.AttributeValue, len(v))
+		for i, s := range v {
+			items[i] = attribute(s)
+		}
+		return &types.AttributeValueMemberL{Value: items}
 	default:
 		return &types.AttributeValueMemberS{Value: v.(string)}
 	}

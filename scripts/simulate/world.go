@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"time"
 )
 
 // Shares of the entity types among all entities.
@@ -39,6 +40,9 @@ type entity struct {
 	rating  float64
 	place   string
 	members [2]int // subjects: tutors, students
+
+	levels [3]int    // what each rule says of it
+	found  time.Time // of its last insight
 }
 
 // row is an entity's attributes, as they are written.
@@ -84,6 +88,7 @@ func (w *world) add(kind, id string) {
 	}
 	e.rating = clamp(2.6+2.3*e.mood+0.2*r.NormFloat64(), 1, 5)
 	e.members = [2]int{5 + r.IntN(40), 20 + r.IntN(300)}
+	e.judge(e.row()) // what it was born with is no news
 	w.all = append(w.all, e)
 }
 

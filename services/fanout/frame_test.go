@@ -72,21 +72,7 @@ func TestTheLargestEventFits(t *testing.T) {
 	e.Subject = "subject/x"
 	base := len(encode(t, e))
 	e.Data.Current = json.RawMessage(`{"later":"` + strings.Repeat("x", contracts.MaxEventBytes-base-len(`{"later":""}`)+len(e.Data.Current)) + `"}`)
-	body := encode(t, e)
-	if len(body) != contracts.MaxEventBytes {
-		t.Fatalf("an event of %d bytes", len(body))
-	}
-	events, rejects := decode(messages(body))
-	if len(rejects) > 0 {
-		t.Fatal(rejects)
-	}
-	frames := pack(conflate(events)[0].updates, noon)
-	if len(frames) != 1 || len(frames[0].bytes) > contracts.MaxFrameBytes {
-		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].bytes))
-	}
-	if err := contracts.ValidateConsumer(contracts.KindMetricUpdateFrameV1, frames[0].bytes); err != nil {
-		t.Error(err)
-	}
+	wantOneFrame(t, contracts.KindMetricUpdateFrameV1, encode(t, e))
 }
 
 func TestTheLargestInsightFits(t *testing.T) {
@@ -94,7 +80,12 @@ func TestTheLargestInsightFits(t *testing.T) {
 	e := newInsight("default", strings.Repeat("\u2028", 256), noon, 1)
 	base := len(encode(t, e))
 	e.Data.Current = json.RawMessage(`{"later":"` + strings.Repeat("x", contracts.MaxEventBytes-base-len(`{"later":"",`)+1) + `",` + string(e.Data.Current[1:]))
-	body := encode(t, e)
+	wantOneFrame(t, contracts.KindInsightCreatedFrameV1, encode(t, e))
+}
+
+// wantOneFrame packs one event of the largest size.
+func wantOneFrame(t *testing.T, kind contracts.Kind, body string) {
+	t.Helper()
 	if len(body) != contracts.MaxEventBytes {
 		t.Fatalf("an event of %d bytes", len(body))
 	}
@@ -106,7 +97,7 @@ func TestTheLargestInsightFits(t *testing.T) {
 	if len(frames) != 1 || len(frames[0].bytes) > contracts.MaxFrameBytes {
 		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].bytes))
 	}
-	if err := contracts.ValidateConsumer(contracts.KindInsightCreatedFrameV1, frames[0].bytes); err != nil {
+	if err := contracts.ValidateConsumer(kind, frames[0].bytes); err != nil {
 		t.Error(err)
 	}
 }
