@@ -502,11 +502,9 @@ func decodeRatio(t testing.TB, rounds int) (low, median, high float64) {
 	return ratios[0], ratios[rounds/2], ratios[rounds-1]
 }
 
-// Three times as fast is the promise; it is so much more that this does not flicker.
-func TestDecodeEventIsFast(t *testing.T) {
-	if _, median, _ := decodeRatio(t, 5); median < 3 {
-		t.Errorf("%.1f times as fast as the schemas, want 3", median)
-	}
+// The garbage collector is a third of a fan-out's cost, so what an event costs it is held here. How
+// fast decoding is, BenchmarkDecodeEvent tells.
+func TestValidationDoesNotAllocate(t *testing.T) {
 	document := example(t, "events/metric-update/v1/full")
 	if n := testing.AllocsPerRun(100, func() {
 		if err := ValidateProducer(KindMetricUpdateV1, document); err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -9,8 +11,8 @@ import (
 func setOf(t *testing.T, schemas map[string]string) *schemaSet {
 	t.Helper()
 	set := &schemaSet{}
-	for name, text := range schemas {
-		raw, err := decode([]byte(text))
+	for _, name := range slices.Sorted(maps.Keys(schemas)) {
+		raw, err := decode([]byte(schemas[name]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +49,7 @@ func TestRulesKnowWhatTheyDoNotKnow(t *testing.T) {
 		"case that closes":        {`{"properties": {"a": {"const": "x"}}, "allOf": [{"if": {"properties": {"a": {"const": "x"}}, "required": ["a"]}, "then": {"properties": {"a": {}}, "additionalProperties": false}}]}`, "nothing else"},
 		"case of a type":          {`{"properties": {"a": {"const": "x"}}, "allOf": [{"if": {"properties": {"a": {"const": "x"}}, "required": ["a"]}, "then": {"type": "object"}}]}`, "nothing else"},
 		"anyOf":                   {`{"anyOf": [{"type": "string"}, {"type": "number"}]}`, "and then null"},
-		"one title for two":       {`{"title": "Y", "properties": {"a": {}}}`, "that of y.json# too"},
+		"one title for two":       {`{"title": "Y", "properties": {"a": {}}}`, "that of x.json# too"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

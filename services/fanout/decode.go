@@ -3,7 +3,6 @@ package fanout
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/queue"
@@ -39,7 +38,7 @@ type rejected struct {
 }
 
 // decode sorts messages into events and rejects. The reason of a reject quotes no value of the body,
-// but may quote names: of a type that is not known, or of a member.
+// but may quote the name of a member.
 func decode(messages []queue.Message) (events []event, rejects []rejected) {
 	for _, m := range messages {
 		e, err := understand([]byte(m.Body))
@@ -53,48 +52,29 @@ func decode(messages []queue.Message) (events []event, rejects []rejected) {
 	return events, rejects
 }
 
+// understand reads an event of any type that is delivered. Updates of metrics are tried first, since
+// nearly all are that.
 func understand(body []byte) (event, error) {
 	e, err := contracts.DecodeEvent(body)
 	if err == nil {
 		return metricUpdate(e), nil
 	}
-	if invalid, ok := errors.AsType[contracts.Invalid](err); !ok || invalid.Keyword != contracts.KeywordUnknownType {
+	if !unknownType(err) {
 		return event{}, err
 	}
-	insight, known, wrong := decodeInsight(body)
+	insight, other := contracts.DecodeInsight(body)
 	switch {
-	case !known:
-		return event{}, err
-	case wrong != nil:
-		return event{}, wrong
+	case other == nil:
+		return insightCreated(insight), nil
+	case unknownType(other):
+		return event{}, contracts.Invalid{Pointer: "/type", Keyword: contracts.KeywordUnknownType, Message: "no event of this type is delivered"}
 	}
-	return insightCreated(insight), nil
+	return event{}, other
 }
 
-// decodeInsight reads an event as [contracts.DecodeEvent] does, but of type INSIGHT_CREATED: known
-// says whether it is one. The body is JSON, within the limits of any document.
-func decodeInsight(body []byte) (e contracts.InsightCreatedV1, known bool, err error) {
-	var envelope map[string]json.RawMessage
-	if err := json.Unmarshal(body, &envelope); err != nil {
-		return e, false, nil
-	}
-	text := func(name string) (s string) {
-		_ = json.Unmarshal(envelope[name], &s) // what is no text is left to the schema
-		return s
-	}
-	if text("type") != contracts.InsightCreatedV1Type {
-		return e, false, nil
-	}
-	if schema := text("dataschema"); schema != "" && schema != contracts.InsightCreatedV1DataSchema {
-		return e, true, contracts.Invalid{
-			Pointer: "/dataschema", Keyword: contracts.KeywordUnknownMajor,
-			Message: fmt.Sprintf("%s is known here, this is not", contracts.InsightCreatedV1DataSchema),
-		}
-	}
-	if err := contracts.ValidateConsumer(contracts.KindInsightCreatedV1, body); err != nil {
-		return e, true, err
-	}
-	return e, true, e.UnmarshalJSON(body)
+func unknownType(err error) bool {
+	invalid, ok := errors.AsType[contracts.Invalid](err)
+	return ok && invalid.Keyword == contracts.KeywordUnknownType
 }
 
 func metricUpdate(e contracts.MetricUpdateV1) event {
