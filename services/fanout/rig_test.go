@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,7 +138,8 @@ func (r *rig) send(id string, revision int64) string {
 	return r.queue.Send(encode(r.t, newEvent("default", id, revision)), nil)
 }
 
-// frames returns what id was sent, as "entity@revision entity@revision | …".
+// frames returns what id was sent, as "entity@revision entity@revision | …". The order within a frame
+// means nothing, and the queue shuffles, so each frame is sorted.
 func (r *rig) frames(id string) string {
 	r.t.Helper()
 	var frames []string
@@ -146,6 +148,7 @@ func (r *rig) frames(id string) string {
 		for _, u := range read(r.t, f) {
 			updates = append(updates, fmt.Sprintf("%s@%d", u.EntityID, u.Version.Revision))
 		}
+		slices.Sort(updates)
 		frames = append(frames, strings.Join(updates, " "))
 	}
 	return strings.Join(frames, " | ")

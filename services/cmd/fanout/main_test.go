@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { awstest.Main(m) }
 
 // patience is how long anything here may take; what it waits for comes within milliseconds.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func TestStartNeedsItsEnvironment(t *testing.T) {
 	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "FANOUT_VISIBILITY", "WEBSOCKET_API_ENDPOINT"} {

@@ -127,7 +127,7 @@ func batch(t *testing.T, names ...string) json.RawMessage {
 
 func receive(t *testing.T, client *sqs.Client, url string, n int) []types.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []types.Message
 	for len(got) < n {

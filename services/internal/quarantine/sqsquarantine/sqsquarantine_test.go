@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 		return quarantinetest.Harness{
 			Quarantine: sqsquarantine.New(client, *queue.QueueUrl),
 			Kept: func(ctx context.Context, n int) ([]quarantine.Record, error) {
-				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
 				defer cancel()
 				for len(got) < n {
 					out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 2})
