@@ -147,16 +147,16 @@ func play(t *testing.T, s scenario) (complaint string) {
 	begin := time.Now()
 	for _, at := range s.stops {
 		r.start()
-		time.Sleep(at - time.Since(begin))
+		pass(at - time.Since(begin))
 		r.end()
 	}
 	r.start()
-	time.Sleep(10 * time.Second) // all is sent and open by then
+	pass(10 * time.Second) // all is sent and open by then
 	for range 100 {
 		if len(r.queue.Waiting()) == 0 {
 			break
 		}
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 	}
 	r.end()
 

@@ -20,283 +20,6 @@ import (
 
 func failure(kind fault.Kind) error { return fault.Newf("planted", kind, "planted") }
 
-func TestGoneConnectionIsRemoved(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		r.connect("default", "b", grown)
-		r.gateway.Close("a")
-		r.send("stu_1", 1)
-		r.start()
-		r.wantFrames("b", "stu_1@1")
-		r.wantQueue(0, 0)
-		r.wantWatchers("default", 1)
-		if got := r.gateway.Posts("a"); got != 1 {
-			t.Errorf("posted %d times to a gone connection", got)
-		}
-	})
-}
-
-// A row that cannot be removed does not keep the message; the next update tries again.
-func TestGoneConnectionThatCannotBeRemoved(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		var broken atomic.Bool
-		broken.Store(true)
-		r.registry.OnClose = func(context.Context, string) error {
-			if broken.Load() {
-				return failure(fault.Transient)
-			}
-			return nil
-		}
-		r.connect("default", "a", grown)
-		r.gateway.Close("a")
-		r.send("stu_1", 1)
-		r.start()
-		r.wantQueue(0, 0)
-		r.wantWatchers("default", 1)
-		broken.Store(false)
-		r.send("stu_1", 2)
-		synctest.Wait()
-		r.wantWatchers("default", 0)
-	})
-}
-
-func TestNewbornGetsItsFrameOnceItIsThere(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "new", 0)
-		r.connect("default", "old", grown)
-		r.gateway.Close("new")
-		r.send("stu_1", 1)
-		r.start()
-		r.wantFrames("old", "stu_1@1") // it did not wait
-		r.wantQueue(1, 0)
-		time.Sleep(5 * time.Second)
-		if got := r.gateway.Posts("new"); got < 15 || got > 45 {
-			t.Errorf("asked %d times in 5 s", got)
-		}
-		r.gateway.Open("new")
-		time.Sleep(time.Second)
-		r.wantFrames("new", "stu_1@1")
-		r.wantQueue(0, 0)
-		r.wantWatchers("default", 2)
-	})
-}
-
-func TestNewbornThatNeverComesIsRemovedWhenItIsGrown(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "new", 0)
-		r.gateway.Close("new")
-		r.send("stu_1", 1)
-		r.start()
-		time.Sleep(9_900 * time.Millisecond)
-		r.wantWatchers("default", 1)
-		r.wantQueue(1, 0)
-		time.Sleep(time.Second)
-		r.wantWatchers("default", 0)
-		r.wantQueue(0, 0)
-	})
-}
-
-func TestFailuresThatPass(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient, fault.Internal} {
-		t.Run(kind.String(), func(t *testing.T) {
-			t.Parallel()
-			bubble(t, nil, func(r *rig) {
-				r.connect("default", "a", grown)
-				r.gateway.Script("a", failure(kind), failure(kind))
-				r.send("stu_1", 1)
-				r.start()
-				time.Sleep(2 * time.Second)
-				r.wantFrames("a", "stu_1@1")
-				r.wantQueue(0, 0)
-			})
-		})
-	}
-}
-
-// What failed is not handed back at once: it comes again after its visibility timeout, five times,
-// and then it is a dead letter.
-func TestFailuresThatStay(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient, fault.Internal} {
-		t.Run(kind.String(), func(t *testing.T) {
-			t.Parallel()
-			bubble(t, nil, func(r *rig) {
-				r.connect("default", "a", grown)
-				r.connect("default", "b", grown)
-				for range 3 * 5 {
-					r.gateway.Script("a", failure(kind))
-				}
-				r.send("stu_1", 1)
-				r.start()
-				for delivery := 1; delivery <= 5; delivery++ {
-					time.Sleep(29 * time.Second)
-					if got := r.gateway.Posts("a"); got != 3*delivery {
-						t.Errorf("%d posts in %d deliveries", got, delivery)
-					}
-					r.wantQueue(1, 0)
-					time.Sleep(time.Second)
-				}
-				time.Sleep(30 * time.Second)
-				r.wantQueue(0, 1)
-				r.wantFrames("a", "")
-				r.wantWatchers("default", 2)
-				r.wantFrames("b", strings.Repeat("stu_1@1 | ", 4)+"stu_1@1")
-			})
-		})
-	}
-}
-
-func TestTimeouts(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		r.connect("default", "b", grown)
-		release := r.gateway.Hold("a")
-		r.send("stu_1", 1)
-		r.start()
-		r.wantFrames("b", "stu_1@1")
-		time.Sleep(7 * time.Second)
-		if got := r.gateway.Posts("a"); got != 3 {
-			t.Errorf("%d tries", got)
-		}
-		if reports := r.windows(); len(reports) != 1 || reports[0].Failed != 1 || reports[0].Posts["spent"] != 1 {
-			t.Errorf("reports %+v", reports)
-		}
-		release()
-		time.Sleep(30 * time.Second)
-		r.wantFrames("a", "stu_1@1")
-		r.wantQueue(0, 0)
-	})
-}
-
-func TestRefusalIsAnAlarmAndNoRetry(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		for i := range 5 {
-			id := fmt.Sprint("c", i)
-			r.connect("default", id, grown)
-			r.gateway.Script(id, failure(fault.Denied))
-		}
-		r.send("stu_1", 1)
-		r.start()
-		time.Sleep(10 * time.Second)
-		for i := range 5 {
-			if got := r.gateway.Posts(fmt.Sprint("c", i)); got != 1 {
-				t.Errorf("%d posts", got)
-			}
-		}
-		if got := r.log.with("post refused: check permission and WEBSOCKET_API_ENDPOINT"); len(got) != 1 {
-			t.Errorf("%d alarms, want one a window", len(got))
-		}
-		r.wantQueue(1, 0)
-		r.wantWatchers("default", 5)
-	})
-}
-
-func TestTooLargeIsSplit(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		for i := range 3 {
-			r.send(fmt.Sprint("stu_", i), 1)
-		}
-		// The three, then the first half, of one; then the rest.
-		r.gateway.Script("a", failure(fault.TooLarge), nil, failure(fault.TooLarge))
-		r.start()
-		frames := strings.Split(r.frames("a"), " | ")
-		slices.Sort(frames) // the queue has no order
-		if got := strings.Join(frames, " "); got != "stu_0@1 stu_1@1 stu_2@1" {
-			t.Errorf("frames %v", frames)
-		}
-		r.wantQueue(0, 0)
-	})
-}
-
-func TestAnUpdateThatNeverFitsFailsAlone(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		r.send("stu_1", 1)
-		r.send("stu_2", 1)
-		r.gateway.Script("a", failure(fault.TooLarge), failure(fault.TooLarge))
-		r.start()
-		if got := r.gateway.Frames("a"); len(got) != 1 {
-			t.Errorf("frames %s", r.frames("a"))
-		}
-		r.wantQueue(1, 0)
-		if got := r.log.with("update does not fit"); len(got) != 1 {
-			t.Errorf("%d log lines", len(got))
-		}
-	})
-}
-
-func TestHalfFailedDelete(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		failures  int
-		undeleted int
-		want      string
-	}{
-		"that passes": {2, 0, "stu_1@1"},
-		"that stays":  {3, 1, "stu_1@1 | stu_1@1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			bubble(t, nil, func(r *rig) {
-				r.connect("default", "a", grown)
-				id := r.send("stu_1", 1)
-				var calls atomic.Int64
-				r.queue.OnDelete = func(m queue.Message) error {
-					if m.ID == id && calls.Add(1) <= int64(tc.failures) {
-						return failure(fault.Transient)
-					}
-					return nil
-				}
-				r.start()
-				time.Sleep(5 * time.Second)
-				r.wantQueue(tc.undeleted, 0)
-				if got := r.windows()[0].Undeleted; got != tc.undeleted {
-					t.Errorf("%d undeleted", got)
-				}
-				time.Sleep(30 * time.Second)
-				r.wantFrames("a", tc.want)
-				r.wantQueue(0, 0)
-			})
-		})
-	}
-}
-
-// One that can never be deleted does not keep the others from their next try.
-func TestDeleteThatFailsInTwoWays(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		hopeless, unlucky := r.send("stu_1", 1), r.send("stu_2", 1)
-		var calls atomic.Int64
-		r.queue.OnDelete = func(m queue.Message) error {
-			switch {
-			case m.ID == hopeless:
-				return failure(fault.Invalid)
-			case m.ID == unlucky && calls.Add(1) == 1:
-				return failure(fault.Transient)
-			}
-			return nil
-		}
-		r.start()
-		time.Sleep(5 * time.Second)
-		if got := r.queue.Waiting(); len(got) != 1 || got[0].ID != hopeless {
-			t.Errorf("left: %v", got)
-		}
-		if got := r.windows()[0].Undeleted; got != 1 {
-			t.Errorf("%d undeleted", got)
-		}
-	})
-}
-
 func TestDuplicatesAndOldVersionsAreConflated(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, func(r *rig) {
@@ -310,47 +33,6 @@ func TestDuplicatesAndOldVersionsAreConflated(t *testing.T) {
 		if got := r.windows()[0]; got.Messages != 5 || got.Updates != 1 || got.Frames != 1 || got.Connections != 1 {
 			t.Errorf("report %+v", got)
 		}
-	})
-}
-
-func TestMalformedMessageAmongGoodOnes(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		attributes := map[string]queue.Attribute{"tenant": queue.Text("default")}
-		r.send("stu_1", 1)
-		r.queue.Send(`{"canary":`, attributes)
-		r.send("stu_1", 2)
-		r.start()
-		r.wantFrames("a", "stu_1@2")
-		r.wantQueue(0, 1)
-		dead := r.queue.Dead()[0]
-		if dead.Body != `{"canary":` || dead.Attributes["tenant"] != attributes["tenant"] || dead.Attributes[queue.ReasonAttribute].Value == "" {
-			t.Errorf("dead letter %+v", dead)
-		}
-	})
-}
-
-func TestDeadLetterQueueThatIsDown(t *testing.T) {
-	t.Parallel()
-	bubble(t, nil, func(r *rig) {
-		r.connect("default", "a", grown)
-		var broken atomic.Bool
-		broken.Store(true)
-		r.queue.OnDeadLetter = func(queue.Message) error {
-			if broken.Load() {
-				return failure(fault.Transient)
-			}
-			return nil
-		}
-		r.send("stu_1", 1)
-		r.queue.Send("not JSON", nil)
-		r.start()
-		r.wantFrames("a", "stu_1@1")
-		r.wantQueue(1, 0)
-		broken.Store(false)
-		time.Sleep(31 * time.Second)
-		r.wantQueue(0, 1)
 	})
 }
 
@@ -374,7 +56,7 @@ func TestRegistryPageThatFails(t *testing.T) {
 		r.start()
 		r.wantQueue(1, 0) // the other tenant's is done
 		r.wantFrames("other", "stu_1@1")
-		time.Sleep(31 * time.Second)
+		pass(31 * time.Second)
 		r.wantQueue(0, 0)
 		for i := range 5 {
 			if got := r.frames(fmt.Sprint("c", i)); !strings.HasSuffix(got, "stu_1@1") {
@@ -394,7 +76,7 @@ func TestSoftStopFinishesWhatIsUnderWay(t *testing.T) {
 		r.stop()
 		synctest.Wait()
 		r.send("stu_2", 1) // it is not received any more
-		time.Sleep(time.Second)
+		pass(time.Second)
 		release()
 		<-r.stopped
 		r.wantFrames("a", "stu_1@1")
@@ -446,7 +128,7 @@ func TestKilledInMidBatch(t *testing.T) {
 		}
 		r.start()
 		r.wantFrames("a", "")
-		time.Sleep(31 * time.Second)
+		pass(31 * time.Second)
 		r.wantFrames("a", "stu_1@1")
 		r.wantQueue(0, 0)
 	})
@@ -522,7 +204,7 @@ func TestOneBadConnectionAtTheDefaultLoad(t *testing.T) {
 						t.Errorf("%d frames of %d", got, n+1)
 						break
 					}
-					time.Sleep(125 * time.Millisecond)
+					pass(125 * time.Millisecond)
 				}
 			})
 		})
@@ -547,7 +229,7 @@ func TestReceivesOnlyWhatThereIsRoomFor(t *testing.T) {
 			t.Errorf("%d received with room for 20", received)
 		}
 		release()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		r.wantQueue(0, 0)
 	})
 }
@@ -593,7 +275,7 @@ func TestPostersAreBounded(t *testing.T) {
 		for _, release := range releases {
 			release()
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.wantQueue(0, 0)
 	})
 }
@@ -620,9 +302,9 @@ func TestWaitingTakesNoPoster(t *testing.T) {
 				if parked > 6 {
 					r.wantFrames("grown", "stu_1@1")
 				}
-				time.Sleep(19 * time.Second)
+				pass(19 * time.Second)
 				r.wantFrames("grown", "stu_1@1")
-				time.Sleep(40 * time.Second)
+				pass(40 * time.Second)
 				r.wantWatchers("default", 0)
 				r.wantQueue(0, 0)
 			})
@@ -638,7 +320,7 @@ func TestWindowEndsBeforeTheVisibilityTimeout(t *testing.T) {
 		r.gateway.Close("a")
 		r.send("stu_1", 1)
 		r.start()
-		time.Sleep(20*time.Second + time.Millisecond)
+		pass(20*time.Second + time.Millisecond)
 		reports := r.windows()
 		if len(reports) != 1 || reports[0].Failed != 1 || reports[0].Duration > 20*time.Second {
 			t.Errorf("reports %+v", reports)
@@ -663,7 +345,7 @@ func TestReceiveOutageIsLoggedOnce(t *testing.T) {
 		r.connect("default", "a", grown)
 		r.send("stu_1", 1)
 		r.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := len(r.log.with("cannot receive")); got != 1 {
 			t.Errorf("logged %d times", got)
 		}
@@ -671,7 +353,7 @@ func TestReceiveOutageIsLoggedOnce(t *testing.T) {
 			t.Errorf("%d calls in a minute", got)
 		}
 		down.Store(false)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if got := len(r.log.with("receiving again")); got != 1 {
 			t.Errorf("recovery logged %d times", got)
 		}
@@ -732,7 +414,7 @@ func TestFramesOfAConnectionKeepTheirOrder(t *testing.T) {
 		}
 		r.gateway.Script("a", nil, failure(fault.Transient))
 		r.start()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		seen := map[string]bool{}
 		for _, f := range r.gateway.Frames("a") {
 			if len(f) > contracts.MaxFrameBytes {
@@ -764,7 +446,7 @@ func TestLogTellsNoSecrets(t *testing.T) {
 		r.queue.Send(encode(t, newEvent("canary-tenant", "canary-entity", 1)), nil)
 		r.queue.Send(`{"type":"METRIC_UPDATE","tenant":"canary-tenant","data":"canary-data"}`, nil)
 		r.start()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if strings.Contains(r.log.String(), "canary") {
 			t.Errorf("the log tells: %s", r.log)
 		}
@@ -828,7 +510,7 @@ func TestInsightsHaveFramesOfTheirOwn(t *testing.T) {
 		}
 		r.queue.Send(strings.Replace(encode(t, newInsight("default", "stu_1", noon, 9)), "insight-created/v1", "insight-created/v2", 1), nil)
 		r.start()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.wantFrames("a", "stu_1@7 | insight#stu_1@2026-11-22T12:00:00.000Z@2 insight#stu_1@2026-11-22T12:00:01.000Z@1")
 		r.wantFrames("b", "insight#stu_1@2026-11-22T12:00:00.000Z@3")
 		r.wantQueue(0, 1)

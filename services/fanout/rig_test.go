@@ -43,7 +43,7 @@ type rig struct {
 }
 
 // bubble runs test with a rig whose worker has not started. The bubble's clock moves when all
-// wait; the test moves it on with time.Sleep, which takes no time.
+// wait; the test moves it on with pass.
 func bubble(t *testing.T, change func(*Config), test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -52,6 +52,9 @@ func bubble(t *testing.T, change func(*Config), test func(*rig)) {
 		r.end()
 	})
 }
+
+// pass lets d go by on the bubble's clock. It takes no time.
+func pass(d time.Duration) { time.Sleep(d) }
 
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
