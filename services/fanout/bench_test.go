@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/queue"
 	"github.com/iops-dashboard/live/services/internal/queue/memqueue"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -48,4 +49,4 @@ func BenchmarkWindow(b *testing.B) {
 
 type free struct{}
 
-func (free) Post(context.Context, string, []byte) error { return nil }
+func (free) Post(context.Context, string, *gateway.Frame) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/gateway"
 )
 
 // timestampForm is the form of all times in frames: RFC 3339 in UTC, with milliseconds.
@@ -30,11 +31,11 @@ var (
 	}
 )
 
-// frame is a METRIC_UPDATE or an INSIGHT_CREATED frame, and the updates in it. Its bytes are shared by
+// frame is a METRIC_UPDATE or an INSIGHT_CREATED frame, and the updates in it. Its text is shared by
 // all connections that get it.
 type frame struct {
 	form    *form
-	bytes   []byte
+	post    *gateway.Frame
 	updates []*update
 	at      time.Time
 }
@@ -79,8 +80,8 @@ func (f *form) pack(frames []frame, updates []*update, at time.Time) []frame {
 func (f frame) halves() []frame {
 	middle := len(f.updates) / 2
 	return []frame{
-		f.form.join(f.updates[:middle], f.at, len(f.bytes)),
-		f.form.join(f.updates[middle:], f.at, len(f.bytes)),
+		f.form.join(f.updates[:middle], f.at, len(f.post.Text())),
+		f.form.join(f.updates[middle:], f.at, len(f.post.Text())),
 	}
 }
 
@@ -99,7 +100,7 @@ func (f *form) join(updates []*update, at time.Time, size int) frame {
 		}
 		b = append(b, u.fragment...)
 	}
-	return frame{form: f, bytes: append(b, closing...), updates: updates, at: at}
+	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), updates: updates, at: at}
 }
 
 // fragment encodes what a frame says of u. The attributes are the event's own bytes: whatever a

@@ -26,16 +26,16 @@ func TestPackLosesNothing(t *testing.T) {
 		frames := pack(updates, noon)
 		var got []contracts.UpdateV1
 		for i, f := range frames {
-			if len(f.bytes) > contracts.MaxFrameBytes {
-				t.Fatalf("frame of %d bytes", len(f.bytes))
+			if len(f.post.Text()) > contracts.MaxFrameBytes {
+				t.Fatalf("frame of %d bytes", len(f.post.Text()))
 			}
-			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].bytes)+1+len(f.updates[0].fragment) <= contracts.MaxFrameBytes {
+			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].post.Text())+1+len(f.updates[0].fragment) <= contracts.MaxFrameBytes {
 				t.Fatalf("frame %d had room for more", i-1)
 			}
-			if cap(f.bytes) != len(f.bytes) {
-				t.Fatalf("%d bytes in %d", len(f.bytes), cap(f.bytes))
+			if cap(f.post.Text()) != len(f.post.Text()) {
+				t.Fatalf("%d bytes in %d", len(f.post.Text()), cap(f.post.Text()))
 			}
-			got = append(got, read(t, f.bytes)...)
+			got = append(got, read(t, f.post.Text())...)
 		}
 		slices.SortStableFunc(updates, func(a, b *update) int {
 			return strings.Compare(b.name.frame.contract, a.name.frame.contract)
@@ -57,7 +57,7 @@ func TestHalvesKeepAllUpdates(t *testing.T) {
 				if len(half.updates) == 0 {
 					t.Fatal("an empty half")
 				}
-				got = append(got, read(t, half.bytes)...)
+				got = append(got, read(t, half.post.Text())...)
 			}
 			same(t, got, f.updates)
 		}
@@ -94,10 +94,10 @@ func wantOneFrame(t *testing.T, kind contracts.Kind, body string) {
 		t.Fatal(rejects)
 	}
 	frames := pack(conflate(events)[0].updates, noon)
-	if len(frames) != 1 || len(frames[0].bytes) > contracts.MaxFrameBytes {
-		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].bytes))
+	if len(frames) != 1 || len(frames[0].post.Text()) > contracts.MaxFrameBytes {
+		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].post.Text()))
 	}
-	if err := contracts.ValidateConsumer(kind, frames[0].bytes); err != nil {
+	if err := contracts.ValidateConsumer(kind, frames[0].post.Text()); err != nil {
 		t.Error(err)
 	}
 }

@@ -64,7 +64,7 @@ func (d delivery) frame(ctx context.Context, f frame) verdict {
 			return v
 		case oversize:
 			d.miss(f.updates)
-			d.Log.ErrorContext(ctx, "update does not fit", d.logID(), "kind", fault.KindOf(err).String(), "bytes", len(f.bytes))
+			d.Log.ErrorContext(ctx, "update does not fit", d.logID(), "kind", fault.KindOf(err).String(), "bytes", len(f.post.Text()))
 			return v
 		case refused:
 			d.alarm.Do(func() {
@@ -84,7 +84,7 @@ func (d delivery) frame(ctx context.Context, f frame) verdict {
 func (d delivery) post(ctx context.Context, f frame) error {
 	ctx, cancel := context.WithTimeout(ctx, d.PostTimeout)
 	defer cancel()
-	return d.Gateway.Post(ctx, d.connection.ID, f.bytes)
+	return d.Gateway.Post(ctx, d.connection.ID, f.post)
 }
 
 func (d delivery) split(ctx context.Context, f frame) verdict {

@@ -1,7 +1,11 @@
 // Package gateway is the port to the WebSocket API: it posts frames to connections.
 package gateway
 
-import "context"
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+)
 
 // MaxFrame is the most bytes that a post may carry; more is TooLarge. Frames stay far below, so
 // that each is one unit of billing and one WebSocket frame of 32 KB:
@@ -11,8 +15,8 @@ const MaxFrame = 128 << 10
 // Gateway posts to connections. It may be called concurrently, also for one connection, though
 // then the order in which the frames arrive is not known.
 type Gateway interface {
-	// Post sends one text frame, once: it never retries. It keeps no hold of frame and does not
-	// change it, so one frame may be posted to many connections at a time. Success means that
+	// Post sends one text frame, once: it never retries. One frame may be posted to many
+	// connections at a time. Success means that
 	// the gateway has accepted the frame, not that the client has read it. The text of an error
 	// tells neither the connection nor the frame, and its kind is the whole verdict:
 	//
@@ -21,5 +25,23 @@ type Gateway interface {
 	//	TooLarge    the frame is above [MaxFrame]
 	//	Denied      the id is malformed, or permission or address are wrong: an operator's case
 	//	Transient   an outage, a time-out, or no answer: the frame may have arrived
-	Post(ctx context.Context, connectionID string, frame []byte) error
+	Post(ctx context.Context, connectionID string, f *Frame) error
 }
+
+// Frame is the text of a post. It never changes, and what signing it costs is spent once, however
+// many connections get it. It may be used concurrently.
+type Frame struct {
+	text []byte
+	hash func() [sha256.Size]byte
+}
+
+// NewFrame returns a frame of this text, which is the frame's from now on.
+func NewFrame(text []byte) *Frame {
+	return &Frame{text: text, hash: sync.OnceValue(func() [sha256.Size]byte { return sha256.Sum256(text) })}
+}
+
+// Text returns the text, which must not be changed.
+func (f *Frame) Text() []byte { return f.text }
+
+// Hash returns the SHA-256 of the text.
+func (f *Frame) Hash() [sha256.Size]byte { return f.hash() }

@@ -37,9 +37,9 @@ func New(cfg aws.Config, endpoint string) *Gateway {
 }
 
 // Post makes one PostToConnection call.
-func (g *Gateway) Post(ctx context.Context, connectionID string, frame []byte) error {
+func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame) error {
 	_, err := g.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{
-		ConnectionId: &connectionID, Data: frame,
+		ConnectionId: &connectionID, Data: f.Text(),
 	})
 	return classify(err)
 }

@@ -81,7 +81,7 @@ func TestEveryAnswerHasAKind(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				tc.answer(w, r)
 			}))
-			err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", []byte("{}"))
+			err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")))
 			if err == nil || fault.KindOf(err) != tc.want {
 				t.Errorf("%v, want kind %v", err, tc.want)
 			}
@@ -97,7 +97,7 @@ func TestNobodyListensIsTransient(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	g := awsgateway.New(cfg(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}), server.URL)
-	err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", []byte("{}"))
+	err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")))
 	if fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v, want kind transient", err)
 	}
@@ -111,7 +111,7 @@ func TestEndedContextIsTransient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	g := serve(t, http.NotFoundHandler())
-	if err := g.Post(ctx, "c=", []byte("{}")); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(ctx, "c=", gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v, want kind transient", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestRequestIsWhatAPIGatewayWants(t *testing.T) {
 			t.Errorf("authorization %q", auth)
 		}
 	}))
-	if err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", []byte("{}")); err != nil {
+	if err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}"))); err != nil {
 		t.Error(err)
 	}
 }

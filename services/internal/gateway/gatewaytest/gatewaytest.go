@@ -53,14 +53,14 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 }
 
 func unknown(t *testing.T, h Harness) {
-	want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), fault.Gone)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), fault.Gone)
 }
 
 func closed(t *testing.T, h Harness) {
 	h.Open(id)
 	post(t, h, "{}")
 	h.Close(id)
-	want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), fault.Gone)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), fault.Gone)
 	frames(t, h, "{}")
 }
 
@@ -68,7 +68,7 @@ func kinds(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
 		h.Fail(id, kind)
-		want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), kind)
+		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), kind)
 	}
 	frames(t, h)
 	post(t, h, "{}")
@@ -78,7 +78,7 @@ func once(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient} {
 		h.Fail(id, kind)
-		want(t, h.Gateway.Post(t.Context(), id, []byte("{}")), kind)
+		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), kind)
 		frames(t, h)
 	}
 }
@@ -87,7 +87,7 @@ func hidden(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
 		h.Fail(id, kind)
-		err := h.Gateway.Post(t.Context(), id, []byte(`{"n":"canary"}`))
+		err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(`{"n":"canary"}`)))
 		if err == nil || strings.Contains(err.Error(), id[:len(id)-1]) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v: the error tells %v", kind, err)
 		}
@@ -97,7 +97,7 @@ func hidden(t *testing.T, h Harness) {
 func tooLarge(t *testing.T, h Harness) {
 	h.Open(id)
 	post(t, h, strings.Repeat("x", gateway.MaxFrame))
-	want(t, h.Gateway.Post(t.Context(), id, bytes.Repeat([]byte("x"), gateway.MaxFrame+1)), fault.TooLarge)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame(bytes.Repeat([]byte("x"), gateway.MaxFrame+1))), fault.TooLarge)
 }
 
 func timeout(t *testing.T, h Harness) {
@@ -108,7 +108,7 @@ func timeout(t *testing.T, h Harness) {
 		<-waiting
 		cancel()
 	}()
-	want(t, h.Gateway.Post(ctx, id, []byte("{}")), fault.Transient)
+	want(t, h.Gateway.Post(ctx, id, gateway.NewFrame([]byte("{}"))), fault.Transient)
 }
 
 func verbatim(t *testing.T, h Harness) {
@@ -120,7 +120,7 @@ func verbatim(t *testing.T, h Harness) {
 }
 
 func concurrent(t *testing.T, h Harness) {
-	frame := []byte(`{"n":1}`)
+	frame := gateway.NewFrame([]byte(`{"n":1}`))
 	var wg sync.WaitGroup
 	for n := range 20 {
 		id := fmt.Sprintf("c-%02d_=", n)
@@ -139,7 +139,7 @@ func concurrent(t *testing.T, h Harness) {
 
 func post(t *testing.T, h Harness, frame string) {
 	t.Helper()
-	if err := h.Gateway.Post(t.Context(), id, []byte(frame)); err != nil {
+	if err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(frame))); err != nil {
 		t.Fatal(err)
 	}
 }

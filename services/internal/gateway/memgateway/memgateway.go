@@ -77,8 +77,8 @@ func (g *Gateway) Posts(id string) int {
 	return g.posts[id]
 }
 
-// Post records frame.
-func (g *Gateway) Post(ctx context.Context, id string, frame []byte) error {
+// Post records the text of f.
+func (g *Gateway) Post(ctx context.Context, id string, f *gateway.Frame) error {
 	const op = "gateway.Post"
 	g.mu.Lock()
 	c := g.at(id)
@@ -110,10 +110,10 @@ func (g *Gateway) Post(ctx context.Context, id string, frame []byte) error {
 	switch {
 	case id == "" || !c.open:
 		return fault.New(op, fault.Gone, nil)
-	case len(frame) > gateway.MaxFrame:
+	case len(f.Text()) > gateway.MaxFrame:
 		return fault.New(op, fault.TooLarge, nil)
 	}
-	c.frames = append(c.frames, bytes.Clone(frame))
+	c.frames = append(c.frames, bytes.Clone(f.Text()))
 	return nil
 }
 

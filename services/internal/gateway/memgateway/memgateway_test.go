@@ -40,9 +40,9 @@ type told struct {
 	waiting chan struct{}
 }
 
-func (g *told) Post(ctx context.Context, id string, frame []byte) error {
+func (g *told) Post(ctx context.Context, id string, f *gateway.Frame) error {
 	if g.waiting != nil {
 		g.waiting <- struct{}{}
 	}
-	return g.Gateway.Post(ctx, id, frame)
+	return g.Gateway.Post(ctx, id, f)
 }
