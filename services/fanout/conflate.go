@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 type update struct {
 	change
 	messages []queue.Message
-	fragment []byte // what a frame says of it, encoded once
+
+	encoding  sync.Mutex
+	fragments map[int][]byte // what the frames of each major say of it
 
 	// failed: some connection should have it and could not be given it. unfinished: the worker was
 	// stopped before that was known.
@@ -27,7 +30,8 @@ type audience struct {
 }
 
 // conflate keeps, of each entity and of each insight, the event with the highest version, in any
-// order of arrival.
+// order of arrival. Of a version that came in several majors it keeps the newest of them, which can
+// say the most.
 func conflate(events []event) []*audience {
 	var all []*audience
 	byTenant := map[string]*audience{}
@@ -44,12 +48,17 @@ func conflate(events []event) []*audience {
 			u = &update{change: e.change}
 			a.entries[e.name] = u
 			a.updates = append(a.updates, u)
-		case e.version.Compare(u.version) > 0:
+		case e.newer(u.change):
 			u.change = e.change
 		}
 		u.messages = append(u.messages, e.message)
 	}
 	return all
+}
+
+func (c change) newer(than change) bool {
+	order := c.version.Compare(than.version)
+	return order > 0 || order == 0 && c.major > than.major
 }
 
 // oldest returns the earliest time at which a row of these updates was written, or zero.

@@ -62,14 +62,14 @@ func draw(t *rapid.T) scenario {
 				if rapid.IntRange(0, 4).Draw(t, "removed") == 0 {
 					e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationDelete, nil
 				}
-				s.events = append(s.events, sent{metricUpdate(e), must(json.Marshal(e))})
+				s.events = append(s.events, sent{understood(e), must(json.Marshal(e))})
 			}
 			for revision := range rapid.Int64Range(0, 2).Draw(t, "insights") {
 				e := newInsight(tenant, id, noon, revision+1)
 				if rapid.IntRange(0, 4).Draw(t, "removed") == 0 {
 					e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationExpire, nil
 				}
-				s.events = append(s.events, sent{insightCreated(e), must(json.Marshal(e))})
+				s.events = append(s.events, sent{understood(e), must(json.Marshal(e))})
 			}
 		}
 	}

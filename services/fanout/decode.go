@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"encoding/json"
-	"errors"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/queue"
@@ -15,19 +14,47 @@ type event struct {
 	change
 }
 
-// change is what an event of any type says of the one thing that it is about.
+// Event is what an event of any type and major says of the one thing that it is about.
+type Event struct {
+	Tenant string
+	// First and Second name the thing: an entity by its type and id, an insight by the key of its row.
+	First, Second string
+	Operation     contracts.MetricUpdateOperation
+	Version       contracts.Version
+	WrittenAt     string
+	Current       json.RawMessage // nil where the thing is gone
+}
+
+// change is what is known of the thing after an event.
 type change struct {
 	name      name
 	operation contracts.MetricUpdateOperation
 	version   contracts.Version
 	writtenAt string
-	current   json.RawMessage // nil where the thing is gone
+	major     int             // of the event
+	current   json.RawMessage // in the words of that; nil where the thing is gone
+	others    []words         // in the words of the other majors
+}
+
+type words struct {
+	major   int
+	current json.RawMessage
+}
+
+// in returns the state in the words of a major.
+func (c change) in(major int) json.RawMessage {
+	for _, w := range c.others {
+		if w.major == major {
+			return w.current
+		}
+	}
+	return c.current
 }
 
 // name tells the things of a tenant apart: entities by their type and id, insights by the key of
 // their row.
 type name struct {
-	frame         *form // of the frames that have it, so that no insight is an entity
+	form          *form // of the frames that have it, so that no insight is an entity
 	first, second string
 }
 
@@ -39,9 +66,9 @@ type rejected struct {
 
 // decode sorts messages into events and rejects. The reason of a reject quotes no value of the body,
 // but may quote the name of a member.
-func decode(messages []queue.Message) (events []event, rejects []rejected) {
+func (ms majors) decode(messages []queue.Message) (events []event, rejects []rejected) {
 	for _, m := range messages {
-		e, err := understand([]byte(m.Body))
+		e, err := ms.read([]byte(m.Body), m.Attributes["type"].Value+"/"+m.Attributes["version"].Value)
 		if err != nil {
 			rejects = append(rejects, rejected{m, err.Error()})
 			continue
@@ -52,41 +79,18 @@ func decode(messages []queue.Message) (events []event, rejects []rejected) {
 	return events, rejects
 }
 
-// understand reads an event of any type that is delivered. Updates of metrics are tried first, since
-// nearly all are that.
-func understand(body []byte) (event, error) {
+func readMetricUpdateV1(body []byte) (Event, error) {
 	e, err := contracts.DecodeEvent(body)
-	if err == nil {
-		return metricUpdate(e), nil
-	}
-	if !unknownType(err) {
-		return event{}, err
-	}
-	insight, other := contracts.DecodeInsight(body)
-	switch {
-	case other == nil:
-		return insightCreated(insight), nil
-	case unknownType(other):
-		return event{}, contracts.Invalid{Pointer: "/type", Keyword: contracts.KeywordUnknownType, Message: "no event of this type is delivered"}
-	}
-	return event{}, other
+	return Event{
+		Tenant: e.Tenant, First: string(e.Data.EntityType), Second: e.Data.EntityID,
+		Operation: e.Data.Operation, Version: e.Data.Version, WrittenAt: e.Data.WrittenAt, Current: e.Data.Current,
+	}, err
 }
 
-func unknownType(err error) bool {
-	invalid, ok := errors.AsType[contracts.Invalid](err)
-	return ok && invalid.Keyword == contracts.KeywordUnknownType
-}
-
-func metricUpdate(e contracts.MetricUpdateV1) event {
-	return event{tenant: e.Tenant, change: change{
-		name:      name{entities, string(e.Data.EntityType), e.Data.EntityID},
-		operation: e.Data.Operation, version: e.Data.Version, writtenAt: e.Data.WrittenAt, current: e.Data.Current,
-	}}
-}
-
-func insightCreated(e contracts.InsightCreatedV1) event {
-	return event{tenant: e.Tenant, change: change{
-		name:      name{insights, e.Data.InsightID.Pk, e.Data.InsightID.Sk},
-		operation: e.Data.Operation, version: e.Data.Version, writtenAt: e.Data.WrittenAt, current: e.Data.Current,
-	}}
+func readInsightCreatedV1(body []byte) (Event, error) {
+	e, err := contracts.DecodeInsight(body)
+	return Event{
+		Tenant: e.Tenant, First: e.Data.InsightID.Pk, Second: e.Data.InsightID.Sk,
+		Operation: e.Data.Operation, Version: e.Data.Version, WrittenAt: e.Data.WrittenAt, Current: e.Data.Current,
+	}, err
 }

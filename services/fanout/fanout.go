@@ -45,6 +45,9 @@ type Config struct {
 	Gateway  gateway.Gateway
 	Log      *slog.Logger
 
+	// Majors are the contracts that are read and written. Defaults to [Published].
+	Majors []Major
+
 	// Window is how many messages are conflated together at most. A window takes what the queue
 	// has and never waits for more. Defaults to 100.
 	Window int
@@ -82,6 +85,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Majors == nil {
+		c.Majors = Published()
+	}
 	defaultTo(&c.Window, 100)
 	defaultTo(&c.UnderWay, 6400)
 	defaultTo(&c.Readers, 2)
@@ -132,6 +138,7 @@ func (c Config) settling() time.Duration { return c.Visibility / 6 }
 // Worker runs the stages. Make one with New.
 type Worker struct {
 	Config
+	majors  majors
 	posters *pool
 	room    *semaphore.Weighted // one place for each message under way
 	readers chan struct{}       // one place for each window that reads the registry
@@ -140,11 +147,13 @@ type Worker struct {
 // New returns a Worker, or an error that names everything that is wrong with the configuration.
 func New(c Config) (*Worker, error) {
 	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	known, err := newMajors(c.Majors)
+	if err := errors.Join(err, c.validate()); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
 	return &Worker{
 		Config:  c,
+		majors:  known,
 		posters: newPool(c.Posters, c.Parked),
 		room:    semaphore.NewWeighted(int64(c.UnderWay)),
 		readers: make(chan struct{}, c.Readers),

@@ -23,13 +23,13 @@ func TestPackLosesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		updates := rapid.SliceOfN(rapid.Custom(drawUpdate), 1, 60).Draw(t, "updates")
-		frames := pack(updates, noon)
+		frames := pack(updates, v1, noon)
 		var got []contracts.UpdateV1
 		for i, f := range frames {
 			if len(f.post.Text()) > contracts.MaxFrameBytes {
 				t.Fatalf("frame of %d bytes", len(f.post.Text()))
 			}
-			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].post.Text())+1+len(f.updates[0].fragment) <= contracts.MaxFrameBytes {
+			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].post.Text())+1+len(f.updates[0].fragment(1)) <= contracts.MaxFrameBytes {
 				t.Fatalf("frame %d had room for more", i-1)
 			}
 			if cap(f.post.Text()) != len(f.post.Text()) {
@@ -38,7 +38,7 @@ func TestPackLosesNothing(t *testing.T) {
 			got = append(got, read(t, f.post.Text())...)
 		}
 		slices.SortStableFunc(updates, func(a, b *update) int {
-			return strings.Compare(b.name.frame.contract, a.name.frame.contract)
+			return strings.Compare(b.name.form.contract, a.name.form.contract)
 		})
 		same(t, got, updates)
 	})
@@ -48,7 +48,7 @@ func TestHalvesKeepAllUpdates(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		updates := rapid.SliceOfN(rapid.Custom(drawUpdate), 2, 10).Draw(t, "updates")
-		for _, f := range pack(updates, noon) {
+		for _, f := range pack(updates, v1, noon) {
 			if len(f.updates) < 2 {
 				continue
 			}
@@ -89,11 +89,11 @@ func wantOneFrame(t *testing.T, kind contracts.Kind, body string) {
 	if len(body) != contracts.MaxEventBytes {
 		t.Fatalf("an event of %d bytes", len(body))
 	}
-	events, rejects := decode(messages(body))
+	events, rejects := known.decode(messages(body))
 	if len(rejects) > 0 {
 		t.Fatal(rejects)
 	}
-	frames := pack(conflate(events)[0].updates, noon)
+	frames := pack(conflate(events)[0].updates, v1, noon)
 	if len(frames) != 1 || len(frames[0].post.Text()) > contracts.MaxFrameBytes {
 		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].post.Text()))
 	}
@@ -127,7 +127,7 @@ func TestFragments(t *testing.T) {
 			e := newEvent("default", "stu_1", 12)
 			e.Data.Current = json.RawMessage(`{"health_score":71.50}`)
 			tc.change(&e.Data)
-			if got := string(fragment(&update{change: metricUpdate(e).change})); got != tc.want {
+			if got := string(encodeUpdate(understood(e).change, 1)); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
@@ -155,7 +155,7 @@ func TestFragmentsOfInsights(t *testing.T) {
 			e := newInsight("default", "stu_1", noon, 12)
 			e.Data.Current = json.RawMessage(`{"risk_score":84.0}`)
 			tc.change(&e.Data)
-			if got := string(fragment(&update{change: insightCreated(e).change})); got != tc.want {
+			if got := string(encodeUpdate(understood(e).change, 1)); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
@@ -167,14 +167,14 @@ func BenchmarkPack(b *testing.B) {
 		b.Run(fmt.Sprintf("updates=%d", n), func(b *testing.B) {
 			updates := make([]*update, n)
 			for i := range updates {
-				updates[i] = &update{change: metricUpdate(newEvent("default", fmt.Sprintf("stu_%d", i), 1)).change}
+				updates[i] = &update{change: understood(newEvent("default", fmt.Sprintf("stu_%d", i), 1)).change}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, u := range updates {
-					u.fragment = nil
+					u.fragments = nil
 				}
-				pack(updates, noon)
+				pack(updates, v1, noon)
 			}
 		})
 	}
@@ -185,9 +185,9 @@ func drawUpdate(t *rapid.T) *update {
 	id, revision := rapid.StringN(1, 40, -1).Draw(t, "id"), rapid.Int64Range(1, 1<<53-1).Draw(t, "revision")
 	e := newEvent("default", id, revision)
 	e.Data.EntityType = types[rapid.IntRange(0, len(types)-1).Draw(t, "type")]
-	c := metricUpdate(e).change
+	c := understood(e).change
 	if rapid.Bool().Draw(t, "insight") {
-		c = insightCreated(newInsight("default", id, noon, revision)).change
+		c = understood(newInsight("default", id, noon, revision)).change
 	}
 	switch rapid.IntRange(0, 4).Draw(t, "what") {
 	case 0:
@@ -234,7 +234,7 @@ func readFrame(document []byte) ([]contracts.UpdateV1, error) {
 
 // full is the type and id by which read names what an update is about.
 func (n name) full() (kind, id string) {
-	if n.frame == insights {
+	if n.form == insights {
 		return "insight", n.first + "@" + n.second
 	}
 	return n.first, n.second

@@ -35,7 +35,7 @@ func (w *Worker) process(work context.Context, b batch) {
 	ctx, cancel := context.WithDeadlineCause(work, b.receivedAt.Add(w.budget()), errLate)
 	defer cancel()
 
-	events, rejects := decode(b.messages)
+	events, rejects := w.majors.decode(b.messages)
 	audiences := conflate(events)
 
 	var reads, posts, letters sync.WaitGroup
@@ -59,8 +59,8 @@ func (w *Worker) process(work context.Context, b batch) {
 // deliver reads the audience from the registry and starts a delivery to each of its connections,
 // while it reads on. It starts no more than there are posters.
 func (w *window) deliver(ctx context.Context, a *audience, posts *sync.WaitGroup) {
-	frames := pack(a.updates, time.Now())
-	w.frameCount.Add(int64(len(frames)))
+	at := time.Now()
+	frames := map[reading][]frame{}
 	for page, err := range w.Registry.Watchers(ctx, a.tenant) {
 		if err != nil {
 			// Some connections are not known, so none of these updates is done.
@@ -72,6 +72,16 @@ func (w *window) deliver(ctx context.Context, a *audience, posts *sync.WaitGroup
 			if !w.belongs(ctx, c, a) {
 				continue
 			}
+			r := w.majors.reading(c.Contracts)
+			own, packed := frames[r]
+			if !packed {
+				own = pack(a.updates, r, at)
+				frames[r] = own
+				w.frameCount.Add(int64(len(own)))
+			}
+			if len(own) == 0 {
+				continue // it reads nothing of what is new
+			}
 			place, ok := w.posters.enter(ctx)
 			if !ok {
 				w.miss(a.updates)
@@ -79,7 +89,7 @@ func (w *window) deliver(ctx context.Context, a *audience, posts *sync.WaitGroup
 			}
 			w.connections.Add(1)
 			d := delivery{window: w, connection: c, place: place}
-			posts.Go(func() { d.frames(ctx, frames) })
+			posts.Go(func() { d.frames(ctx, own) })
 		}
 	}
 }

@@ -11,10 +11,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/registry"
 )
@@ -31,11 +35,13 @@ const (
 // DefaultTenant is the tenant of connections that nobody authorised.
 const DefaultTenant = "default"
 
-// Config is what a Session needs; there are no defaults.
+// Config is what a Session needs; all but Frames must be given.
 type Config struct {
 	Registry registry.Registry
 	Auth     Auth
 	Log      *slog.Logger
+	// Frames are the contracts that can be served. Defaults to [contracts.Frames].
+	Frames []string
 }
 
 // Session handles the routes. It may be used concurrently.
@@ -49,6 +55,9 @@ func New(config Config) (*Session, error) {
 	case config.Auth != AuthOpen && config.Auth != AuthTicket:
 		return nil, fmt.Errorf("session: auth is %q, want %s or %s", config.Auth, AuthOpen, AuthTicket)
 	}
+	if config.Frames == nil {
+		config.Frames = contracts.Frames()
+	}
 	return &Session{config: config}, nil
 }
 
@@ -58,6 +67,10 @@ func New(config Config) (*Session, error) {
 func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 	start := time.Now()
 	c, status, err := s.identify(request.RequestContext)
+	if err == nil {
+		c.Contracts, err = s.contracts(request.QueryStringParameters["contracts"])
+		status = http.StatusBadRequest
+	}
 	if err == nil {
 		err = s.config.Registry.Open(ctx, c)
 		status = connectStatus(err)
@@ -98,6 +111,44 @@ func (s *Session) identify(rc events.APIGatewayWebsocketProxyRequestContext) (re
 		}
 	}
 	return c, 0, nil
+}
+
+// maxContracts is the most contracts that a client can name; see contracts/schemas/commands/sync.
+const maxContracts = 16
+
+var contractPattern = regexp.MustCompile(`^[A-Z][A-Z_]{0,63}/[1-9][0-9]{0,2}$`)
+
+// contracts reads the names of the contracts that a client says it reads, separated by commas. Types
+// that are not known here are a newer client's and do no harm; but one that reads no major of a type
+// which can be served would wait in vain, and is refused.
+func (s *Session) contracts(said string) ([]string, error) {
+	const op = "session.Connect"
+	if said == "" {
+		return nil, nil
+	}
+	named := strings.Split(said, ",")
+	if len(named) > maxContracts {
+		return nil, fault.Newf(op, fault.Invalid, "more than %d contracts", maxContracts)
+	}
+	for _, name := range named {
+		if !contractPattern.MatchString(name) {
+			return nil, fault.Newf(op, fault.Invalid, "not the name of a contract, as METRIC_UPDATE/1")
+		}
+	}
+	for _, frame := range s.config.Frames {
+		sameType := func(name string) bool { return typeOf(name) == typeOf(frame) }
+		served := func(name string) bool { return sameType(name) && slices.Contains(s.config.Frames, name) }
+		if slices.ContainsFunc(named, sameType) && !slices.ContainsFunc(named, served) {
+			return nil, fault.Newf(op, fault.Invalid, "no major version of %s that it reads can be served", typeOf(frame))
+		}
+	}
+	slices.Sort(named)
+	return slices.Compact(named), nil
+}
+
+func typeOf(contract string) string {
+	name, _, _ := strings.Cut(contract, "/")
+	return name
 }
 
 // connectStatus is the answer to a handshake whose registration ended with err.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,12 @@ func TestConnectRefuses(t *testing.T) {
 		"tenant that would break a key": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
 			r.RequestContext.Authorizer = map[string]any{"tenant": "acme#*"}
 		}, want: 400},
+		"contract without a major": {request: says("METRIC_UPDATE"), want: 400},
+		"contract of major 0":      {request: says("METRIC_UPDATE/0"), want: 400},
+		"contract that is empty":   {request: says("METRIC_UPDATE/1,"), want: 400},
+		"contract with a space":    {request: says("METRIC_UPDATE/1, INSIGHT_CREATED/1"), want: 400},
+		"only a later major":       {request: says("INSIGHT_CREATED/1,METRIC_UPDATE/2"), want: 400},
+		"17 contracts":             {request: says("METRIC_UPDATE/1" + strings.Repeat(",METRIC_UPDATE/1", 16)), want: 400},
 		"tenant from the client": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
 			r.QueryStringParameters = map[string]string{"tenant": "acme"}
 			r.Headers = map[string]string{"tenant": "acme"}
@@ -119,6 +126,33 @@ func TestConnectRegisters(t *testing.T) {
 				t.Errorf("watchers %v", got)
 			}
 		})
+	}
+}
+
+func TestConnectKeepsTheContracts(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string][]string{
+		"":                nil,
+		"METRIC_UPDATE/1": {"METRIC_UPDATE/1"},
+		"METRIC_UPDATE/2,METRIC_UPDATE/1,METRIC_UPDATE/2": {"METRIC_UPDATE/1", "METRIC_UPDATE/2"},
+		"FORECAST/7,INSIGHT_CREATED/1":                    {"FORECAST/7", "INSIGHT_CREATED/1"}, // a newer client's
+	} {
+		b := setup(t, session.AuthOpen)
+		request := connect(t)
+		says(said)(&request)
+		response, err := b.session.Connect(t.Context(), request)
+		if err != nil || response.StatusCode != 200 {
+			t.Fatalf("%s: status %d, %v", said, response.StatusCode, err)
+		}
+		if got := b.watchers("default"); len(got) != 1 || !slices.Equal(got[0].Contracts, want) {
+			t.Errorf("%s: watchers %v", said, got)
+		}
+	}
+}
+
+func says(contracts string) func(*events.APIGatewayWebsocketProxyRequest) {
+	return func(r *events.APIGatewayWebsocketProxyRequest) {
+		r.QueryStringParameters = map[string]string{"contracts": contracts}
 	}
 }
 

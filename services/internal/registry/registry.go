@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ type Connection struct {
 	ID          string    // API Gateway's connectionId: opaque, never shown to a client
 	Tenant      string    // whose updates it may see; the registry keeps it apart from all others
 	ConnectedAt time.Time // when the handshake began, by API Gateway's clock, in milliseconds
+	// Contracts are the contracts that it said it reads, as METRIC_UPDATE/1, sorted; nil if it said
+	// nothing.
+	Contracts []string
 }
 
 // Registry stores connections. All methods may be called concurrently. Their errors carry a
@@ -74,6 +78,8 @@ func Check(op string, c Connection) error {
 		return fault.Newf(op, fault.Invalid, "not a tenant: %q", c.Tenant)
 	case c.ConnectedAt.IsZero():
 		return fault.Newf(op, fault.Invalid, "no time of connection")
+	case len(c.Contracts) > 0 && (!slices.IsSorted(c.Contracts) || c.Contracts[0] == "" || len(slices.Compact(slices.Clone(c.Contracts))) < len(c.Contracts)):
+		return fault.Newf(op, fault.Invalid, "the contracts are not sorted, or not distinct")
 	}
 	return nil
 }

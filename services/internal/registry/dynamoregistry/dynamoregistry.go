@@ -1,8 +1,8 @@
 // Package dynamoregistry keeps the connection registry in a DynamoDB table with string keys pk
 // and sk and the TTL attribute expires_at. A connection has two kinds of items:
 //
-//	pk conn#<id>                    sk meta   tenant, connected_at, views, closed_at
-//	pk view#<tenant>#*#<bucket>     sk <id>   tenant, connected_at
+//	pk conn#<id>                    sk meta   tenant, connected_at, contracts, views, closed_at
+//	pk view#<tenant>#*#<bucket>     sk <id>   tenant, connected_at, contracts
 //
 // Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. views is the set of the
 // view partitions that hold the connection, so that Close needs to know nothing else; closed_at
@@ -63,26 +63,19 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	if err := registry.Check(op, c); err != nil {
 		return err
 	}
-	expires := seconds(c.ConnectedAt.Add(registry.Lifetime))
-	connected := millis(c.ConnectedAt)
 	view := viewKey(c.Tenant, registry.Bucket(c.ID))
 	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Put: &types.Put{
 			TableName: &r.table,
-			Item: map[string]types.AttributeValue{
-				"pk": text(metaKey(c.ID)), "sk": text("meta"), "tenant": text(c.Tenant),
-				"connected_at": connected, "expires_at": expires,
-				"views": &types.AttributeValueMemberSS{Value: []string{view}},
-			},
+			Item: item(c, map[string]types.AttributeValue{
+				"pk": text(metaKey(c.ID)), "sk": text("meta"), "views": &types.AttributeValueMemberSS{Value: []string{view}},
+			}),
 			ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}},
 		{Put: &types.Put{
 			TableName: &r.table,
-			Item: map[string]types.AttributeValue{
-				"pk": text(view), "sk": text(c.ID), "tenant": text(c.Tenant),
-				"connected_at": connected, "expires_at": expires,
-			},
+			Item:      item(c, map[string]types.AttributeValue{"pk": text(view), "sk": text(c.ID)}),
 		}},
 	}}
 	err := retryConflicts(ctx, func() error {
@@ -93,6 +86,17 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 		return opened(op, c, was)
 	}
 	return classify(op, err)
+}
+
+// item adds to what is special about an item what both have.
+func item(c registry.Connection, own map[string]types.AttributeValue) map[string]types.AttributeValue {
+	own["tenant"] = text(c.Tenant)
+	own["connected_at"] = millis(c.ConnectedAt)
+	own["expires_at"] = seconds(c.ConnectedAt.Add(registry.Lifetime))
+	if len(c.Contracts) > 0 { // a set cannot be empty
+		own["contracts"] = &types.AttributeValueMemberSS{Value: c.Contracts}
+	}
+	return own
 }
 
 // opened judges an Open that found the meta item was.

@@ -3,6 +3,7 @@ package dynamoregistry
 import (
 	"context"
 	"iter"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -114,7 +115,11 @@ func connections(items []map[string]types.AttributeValue) ([]registry.Connection
 		if err != nil {
 			return nil, fault.Newf("registry.Watchers", fault.Internal, "connected_at: %w", err)
 		}
-		c := registry.Connection{ID: id.Value, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at)}
+		var contracts []string
+		if said, ok := item["contracts"].(*types.AttributeValueMemberSS); ok {
+			contracts = slices.Sorted(slices.Values(said.Value)) // a set has no order
+		}
+		c := registry.Connection{ID: id.Value, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at), Contracts: contracts}
 		if time.Since(c.ConnectedAt) < registry.Lifetime {
 			all = append(all, c)
 		}

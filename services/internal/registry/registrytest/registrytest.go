@@ -37,6 +37,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"OpenTwice", openTwice},
 		{"CloseTwice", closeTwice},
 		{"ConcurrentOpenAndClose", concurrent},
+		{"ContractsAreKept", contracts},
 		{"AllPages", allPages},
 		{"LeavingAReadEarly", leaveEarly},
 		{"TenantsAreApart", tenants},
@@ -94,6 +95,9 @@ func invalid(t *testing.T, h Harness) {
 		"id":     func(c *registry.Connection) { c.ID = "" },
 		"tenant": func(c *registry.Connection) { c.Tenant = "" },
 		"key":    func(c *registry.Connection) { c.Tenant = "acme#*" },
+		"order":  func(c *registry.Connection) { c.Contracts = []string{"B/1", "A/1"} },
+		"twice":  func(c *registry.Connection) { c.Contracts = []string{"A/1", "A/1"} },
+		"empty":  func(c *registry.Connection) { c.Contracts = []string{"", "A/1"} },
 		"time":   func(c *registry.Connection) { c.ConnectedAt = time.Time{} },
 	} {
 		c := good
@@ -171,6 +175,16 @@ func concurrent(t *testing.T, h Harness) {
 	}
 	wg.Wait()
 	want(t, h, "acme")
+}
+
+func contracts(t *testing.T, h Harness) {
+	silent, one, two := Connection("acme", 1), Connection("acme", 2), Connection("acme", 3)
+	one.Contracts = []string{"METRIC_UPDATE/1"}
+	two.Contracts = []string{"INSIGHT_CREATED/1", "METRIC_UPDATE/1", "METRIC_UPDATE/2"}
+	for _, c := range []registry.Connection{silent, one, two} {
+		openIt(t, h, c)
+	}
+	want(t, h, "acme", silent, one, two)
 }
 
 func allPages(t *testing.T, h Harness) {
@@ -264,7 +278,7 @@ func want(t *testing.T, h Harness, tenant string, want ...registry.Connection) {
 	slices.SortFunc(got, byID)
 	slices.SortFunc(want, byID)
 	same := func(a, b registry.Connection) bool {
-		return a.ID == b.ID && a.Tenant == b.Tenant && a.ConnectedAt.Equal(b.ConnectedAt)
+		return a.ID == b.ID && a.Tenant == b.Tenant && a.ConnectedAt.Equal(b.ConnectedAt) && slices.Equal(a.Contracts, b.Contracts)
 	}
 	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("watchers of %s:\n got %v\nwant %v", tenant, got, want)
