@@ -149,9 +149,14 @@ func (n *Normalizer) apply(ctx context.Context, it *item) error {
 		if it.applied == 0 || result.Outcome < it.applied {
 			it.applied = result.Outcome
 		}
-		if result.Outcome != state.Superseded {
-			it.messages = append(it.messages, message(u, result.Version))
+		if result.Outcome == state.Superseded {
+			continue
 		}
+		events, err := messages(u, result.Version)
+		if err != nil && it.reason == nil {
+			it.reason = &quarantine.Reason{Code: "edition", Message: err.Error()}
+		}
+		it.messages = append(it.messages, events...)
 	}
 	return nil
 }

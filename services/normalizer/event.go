@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"strconv"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/topic"
@@ -15,14 +17,39 @@ const source = "iops-dashboard/normalizer"
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// message is the event of an update as it is published: the body, and attributes for filter
-// policies.
-func message(u update, v contracts.Version) topic.Message {
+// Edition is a further major version of a type of events, published beside the one that is made here
+// while consumers move from one to the other.
+type Edition struct {
+	Type    string
+	Version int
+	// Convert makes its event out of the one that is made here, with the same identity, tenant and
+	// version of the entity, valid by its own schema and within its own size. It is pure. Where it
+	// fails, neither event is published and the record is quarantined.
+	Convert func(event []byte) ([]byte, error)
+}
+
+// messages are the events of an update as they are published, one in each major version: the body,
+// and attributes for filter policies.
+func messages(u update, v contracts.Version) ([]topic.Message, error) {
+	form := u.kind.form()
+	body := encode(u.kind.event(u.draft, v))
+	all := []topic.Message{u.message(body, form.major)}
+	for _, e := range form.editions {
+		converted, err := e.Convert(body)
+		if err != nil {
+			return nil, fmt.Errorf("cannot be said in %s/%d: %w", e.Type, e.Version, err)
+		}
+		all = append(all, u.message(converted, e.Version))
+	}
+	return all, nil
+}
+
+func (u update) message(body []byte, major int) topic.Message {
 	return topic.Message{
-		Body: string(encode(u.kind.event(u.draft, v))),
+		Body: string(body),
 		Attributes: map[string]string{
 			"type":        u.kind.form().eventType,
-			"version":     "1",
+			"version":     strconv.Itoa(major),
 			"entity_type": u.draft.Type,
 			"tenant":      u.draft.tenant,
 		},

@@ -14,15 +14,17 @@ import (
 const riskBand = "risk_band"
 
 // insights are the rows of the insights table: what was found about an entity at one time.
-type insights struct{}
+type insights struct{ editions []Edition }
 
-func (insights) form() form {
+func (i insights) form() form {
 	return form{
 		key:       [2]string{"pk", "sk"},
 		expiry:    "ttl",
 		writtenAt: "timestamp",
 		eventType: contracts.InsightCreatedV1Type,
+		major:     1,
 		contract:  contracts.KindInsightCreatedV1,
+		editions:  i.editions,
 		pointers: []origin{
 			{"/data/insight_id", "/dynamodb/Keys"},
 			{"/subject", "/dynamodb/Keys/pk"},

@@ -30,7 +30,9 @@ type form struct {
 	writtenAt string    // of the public attribute with the writer's own time
 
 	eventType string
+	major     int // of the event
 	contract  contracts.Kind
+	editions  []Edition
 	// pointers lead from a part of the event to the part of the record that it came from.
 	pointers []origin
 }

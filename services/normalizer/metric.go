@@ -6,14 +6,16 @@ import (
 )
 
 // metrics are the rows of the metrics table: the state of one entity each.
-type metrics struct{}
+type metrics struct{ editions []Edition }
 
-func (metrics) form() form {
+func (m metrics) form() form {
 	return form{
 		key:       [2]string{"entity_id", "entity_type"},
 		writtenAt: "last_updated",
 		eventType: contracts.MetricUpdateV1Type,
+		major:     1,
 		contract:  contracts.KindMetricUpdateV1,
+		editions:  m.editions,
 		pointers: []origin{
 			{"/data/entity_id", "/dynamodb/Keys/entity_id"},
 			{"/subject", "/dynamodb/Keys/entity_id"},

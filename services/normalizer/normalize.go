@@ -230,14 +230,19 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 	o.updates = append(o.updates, u)
 }
 
-// validate holds the event against the producer's schema with the longest version that there is, so
-// that no version which the state table may assign can make it invalid or too large.
+// longest is a version than which the state table can assign no longer one.
+var longest = contracts.Version{Epoch: 1<<53 - 1, Revision: 1<<53 - 1}
+
+// validate holds the event against the producer's schema with the longest version, so that none which
+// the state table may assign can make it invalid or too large, and sees that it can be said in every
+// edition.
 func (u update) validate() *contracts.Invalid {
-	const largest = 1<<53 - 1
-	event := u.kind.event(u.draft, contracts.Version{Epoch: largest, Revision: largest})
-	err := contracts.ValidateProducer(u.kind.form().contract, encode(event))
+	err := contracts.ValidateProducer(u.kind.form().contract, encode(u.kind.event(u.draft, longest)))
 	if err == nil {
-		return nil
+		if _, err = messages(u, longest); err == nil {
+			return nil
+		}
+		return &contracts.Invalid{Keyword: "edition", Message: err.Error()}
 	}
 	if invalid, ok := errors.AsType[contracts.Invalid](err); ok {
 		return &invalid

@@ -252,7 +252,7 @@ func checkOutcome(t *testing.T, o outcome) {
 		if err := u.change.Validate(); err != nil {
 			t.Errorf("change: %v", err)
 		}
-		body := message(u, contracts.Version{Epoch: 1, Revision: 1}).Body
+		body := published(t, u, contracts.Version{Epoch: 1, Revision: 1})
 		if err := contracts.ValidateProducer(u.kind.form().contract, []byte(body)); err != nil {
 			t.Errorf("event: %v", err)
 		}
@@ -323,7 +323,7 @@ func show(t *testing.T, o outcome) []byte {
 	}
 	g := golden{Reason: o.reason, Tenant: o.tenant, Dropped: o.dropped}
 	for _, u := range o.updates {
-		g.Events = append(g.Events, json.RawMessage(message(u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12}).Body))
+		g.Events = append(g.Events, json.RawMessage(published(t, u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12})))
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -369,9 +369,19 @@ func BenchmarkNormalize(b *testing.B) {
 			for b.Loop() {
 				o := normalize(compact.Bytes(), testNow)
 				for _, u := range o.updates {
-					message(u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12})
+					published(b, u, contracts.Version{Epoch: 1_795_000_000_000, Revision: 12})
 				}
 			}
 		})
 	}
+}
+
+// published is the body of the one event that is published of an update.
+func published(t testing.TB, u update, v contracts.Version) string {
+	t.Helper()
+	all, err := messages(u, v)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d messages, %v", len(all), err)
+	}
+	return all[0].Body
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/quarantine"
 	"github.com/iops-dashboard/live/services/internal/state"
@@ -24,6 +26,9 @@ type Config struct {
 	// MetricsTable and InsightsTable are the tables whose streams are read. What a stream of another
 	// table brings is quarantined.
 	MetricsTable, InsightsTable string
+
+	// Editions are further major versions in which events are published. There are none for now.
+	Editions []Edition
 
 	// Log gets one line for each batch and one for each quarantined record. Defaults to
 	// slog.Default().
@@ -81,7 +86,14 @@ func New(c Config) (*Normalizer, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Normalizer{config: c, tables: tables{c.MetricsTable: metrics{}, c.InsightsTable: insights{}}}, nil
+	return &Normalizer{config: c, tables: tables{
+		c.MetricsTable:  metrics{editionsOf(contracts.MetricUpdateV1Type, c.Editions)},
+		c.InsightsTable: insights{editionsOf(contracts.InsightCreatedV1Type, c.Editions)},
+	}}, nil
+}
+
+func editionsOf(eventType string, all []Edition) []Edition {
+	return slices.DeleteFunc(slices.Clone(all), func(e Edition) bool { return e.Type != eventType })
 }
 
 // Handle works through one event of a DynamoDB stream and returns the sequence numbers of the
