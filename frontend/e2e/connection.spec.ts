@@ -5,7 +5,8 @@ import { variable } from "./environment.ts";
 /** Puts the test between the page and the server. */
 async function intercept(dashboard: Dashboard): Promise<WebSocketRoute[]> {
   const routes: WebSocketRoute[] = [];
-  await dashboard.page.routeWebSocket(variable("WEBSOCKET_URL"), (route) => {
+  const isServer = (url: URL) => url.href.startsWith(variable("WEBSOCKET_URL"));
+  await dashboard.page.routeWebSocket(isServer, (route) => {
     route.connectToServer();
     routes.push(route);
   });

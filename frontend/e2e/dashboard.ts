@@ -1,6 +1,6 @@
 import { type Locator, type Page, test as base, expect } from "@playwright/test";
 import { variable } from "./environment.ts";
-import { MetricsTable } from "./table.ts";
+import { InsightsTable, MetricsTable } from "./table.ts";
 
 /** The page as a person meets it. */
 export class Dashboard {
@@ -41,7 +41,12 @@ export class Dashboard {
   }
 }
 
-export const test = base.extend<{ dashboard: Dashboard; table: MetricsTable; id: string }>({
+export const test = base.extend<{
+  dashboard: Dashboard;
+  table: MetricsTable;
+  insights: InsightsTable;
+  id: string;
+}>({
   dashboard: async ({ page }, provide) => {
     const dashboard = new Dashboard(page);
     await dashboard.open();
@@ -52,6 +57,12 @@ export const test = base.extend<{ dashboard: Dashboard; table: MetricsTable; id:
     const table = new MetricsTable();
     await provide(table);
     table.close();
+  },
+  // eslint-disable-next-line no-empty-pattern
+  insights: async ({}, provide) => {
+    const insights = new InsightsTable();
+    await provide(insights);
+    insights.close();
   },
   /** Of an entity that no other test knows. */
   // eslint-disable-next-line no-empty-pattern

@@ -1,11 +1,12 @@
 import { notifyManager, QueryClient } from "@tanstack/react-query";
+import { noFindings } from "../live/findings.ts";
 import { emptyReplica } from "../live/replica.ts";
 
 /** The one place that names what is in the query cache. */
 export const queryKeys = {
   /** The replica of the tenant's entities; the socket writes it. */
   metrics: ["metrics"],
-  /** Reserved for findings. */
+  /** The tenant's insights of the last day; the socket writes them. */
   insights: ["insights"],
 } as const;
 
@@ -16,8 +17,10 @@ export function createQueryClient(): QueryClient {
   const client = new QueryClient({
     defaultOptions: { queries: { refetchOnWindowFocus: false } },
   });
-  // Nothing fetches the replica, so nothing could bring it back.
+  // Nothing fetches what the socket writes, so nothing could bring it back.
   client.setQueryDefaults(queryKeys.metrics, { staleTime: Infinity, gcTime: Infinity });
   client.setQueryData(queryKeys.metrics, emptyReplica);
+  client.setQueryDefaults(queryKeys.insights, { staleTime: Infinity, gcTime: Infinity });
+  client.setQueryData(queryKeys.insights, noFindings);
   return client;
 }

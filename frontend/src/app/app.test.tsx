@@ -3,7 +3,7 @@ import userEvent from "@testing-library/user-event";
 import { StrictMode } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeNetwork } from "../testing/fake-socket.ts";
-import { frame, remove, upsert } from "../testing/wire.ts";
+import { finding, frame, insightFrame, lost, remove, upsert } from "../testing/wire.ts";
 import { App } from "./app.tsx";
 
 let network: FakeNetwork;
@@ -43,6 +43,50 @@ async function receive(...messages: unknown[]) {
 const row = (name: RegExp) => screen.getByRole("row", { name });
 const chip = () => screen.getByRole("status", { name: "Connection" });
 const figure = (name: string) => screen.getByRole("group", { name });
+
+describe("insights", () => {
+  const panel = () => screen.getByRole("region", { name: "Insights" });
+
+  test("an insight appears with its band, and goes when it is removed", async () => {
+    open();
+    expect(within(panel()).getByText("None since this page was opened.")).toBeVisible();
+    await receive(
+      insightFrame(
+        finding("stu_1", 1, { risk_score: 84.2 }),
+        finding("stu_2", 1, { risk_band: "warning", risk_score: 66 }, 1),
+      ),
+    );
+    const items = within(panel()).getAllByRole("listitem");
+    expect(items).toHaveLength(2);
+    expect(items[0]).toHaveTextContent("stu_2");
+    expect(items[1]).toHaveTextContent("Low health");
+    expect(items[1]).toHaveTextContent("critical 84.2");
+    expect(items[1]).toHaveTextContent("Health of stu_1 is low.");
+    expect(items[1]).toHaveTextContent("Call today");
+    await receive(insightFrame(lost("stu_1", 2)));
+    expect(within(panel()).getAllByRole("listitem")).toHaveLength(1);
+  });
+
+  test("only one band is shown on request", async () => {
+    open();
+    await receive(insightFrame(finding("stu_1", 1), finding("stu_2", 1, { risk_band: "warning" })));
+    const user = userEvent.setup();
+    await user.click(within(panel()).getByRole("button", { name: "warning, 1" }));
+    expect(within(panel()).getAllByRole("listitem")).toHaveLength(1);
+    expect(within(panel()).getByRole("listitem")).toHaveTextContent("stu_2");
+    await user.click(within(panel()).getByRole("button", { name: "info, 0" }));
+    expect(within(panel()).getByText("None of these is info.")).toBeVisible();
+    await user.click(within(panel()).getByRole("button", { name: "info, 0" }));
+    expect(within(panel()).getAllByRole("listitem")).toHaveLength(2);
+  });
+
+  test("the page names the frames that it reads", () => {
+    open();
+    const { searchParams, pathname } = new URL(network.latest.url);
+    expect(searchParams.get("contracts")).toBe("METRIC_UPDATE/1,INSIGHT_CREATED/1");
+    expect(pathname).toBe("/prod");
+  });
+});
 
 describe("connection", () => {
   test("the chip says Live while the socket is open, else Disconnected", () => {

@@ -1,16 +1,17 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
 import { useState } from "react";
-import { useMetricsFeed } from "../api/metrics.ts";
+import { useLiveFeed } from "../api/live.ts";
 import { LatestChanges } from "../features/changes/latest-changes.tsx";
 import { ConnectionStatus } from "../features/connection/connection-status.tsx";
 import { EntityTable } from "../features/entities/entity-table.tsx";
+import { Insights } from "../features/insights/insights.tsx";
 import { SummaryCards } from "../features/summary/summary-cards.tsx";
 import { Icon } from "../ui/icon.tsx";
 
-/** The page: connection, figures, entities, latest changes. */
+/** The page: connection, figures, entities, insights, latest changes. */
 export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
-  const { isConnected } = useMetricsFeed(webSocketUrl);
+  const { isConnected } = useLiveFeed(webSocketUrl);
   const hasGap = useHasGap(isConnected);
   return (
     <Box
@@ -36,10 +37,16 @@ export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
             gap: 2,
             gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "minmax(0, 1fr) 300px" },
             // The table takes what is left of a tall window, and never less than this.
-            gridTemplateRows: { xs: "640px 420px", lg: "minmax(560px, 1fr)" },
+            gridTemplateRows: {
+              xs: "640px 460px 420px",
+              lg: "minmax(320px, 5fr) minmax(280px, 4fr)",
+            },
           }}
         >
-          <EntityTable isConnected={isConnected} />
+          <Box sx={{ display: "grid", minHeight: 0, gridRow: { lg: "span 2" } }}>
+            <EntityTable isConnected={isConnected} />
+          </Box>
+          <Insights />
           <LatestChanges />
         </Box>
       </Box>

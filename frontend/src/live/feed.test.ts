@@ -1,13 +1,18 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import { frame, upsert } from "../testing/wire.ts";
+import { finding, frame, insightFrame, upsert } from "../testing/wire.ts";
 import { Feed } from "./feed.ts";
 import type { Rejection } from "./read-frame.ts";
+import { noFindings, type Findings } from "./findings.ts";
 import { emptyReplica, type Replica } from "./replica.ts";
 
 let replica: Replica;
+let findings: Findings;
 let scheduled: (() => void)[];
 const write = vi.fn((change: (before: Replica) => Replica) => {
   replica = change(replica);
+});
+const writeFindings = vi.fn((change: (before: Findings) => Findings) => {
+  findings = change(findings);
 });
 const warn = vi.fn<(reason: Rejection) => void>();
 
@@ -16,13 +21,21 @@ function runScheduled() {
 }
 
 function feed() {
-  return new Feed({ write, warn, schedule: (run) => scheduled.push(run), now: () => 1000 });
+  return new Feed({
+    write,
+    writeFindings,
+    warn,
+    schedule: (run) => scheduled.push(run),
+    now: () => 1000,
+  });
 }
 
 beforeEach(() => {
   replica = emptyReplica;
+  findings = noFindings;
   scheduled = [];
   write.mockClear();
+  writeFindings.mockClear();
   warn.mockClear();
 });
 
@@ -38,6 +51,16 @@ test("frames that arrive together are one write", () => {
   expect(replica.entities.get("student/stu_1")?.attributes).toEqual({ health_score: 5 });
   messages.push(frame(upsert("stu_1", 6)));
   expect(scheduled).toHaveLength(1);
+});
+
+test("insights that arrive together are one write, and none of the replica", () => {
+  const messages = feed();
+  messages.push(insightFrame(finding("stu_1", 1), finding("stu_2", 1)));
+  messages.push(insightFrame(finding("stu_1", 2)));
+  runScheduled();
+  expect(writeFindings).toHaveBeenCalledTimes(1);
+  expect(write).not.toHaveBeenCalled();
+  expect(findings.latest.map(({ version }) => version.revision)).toEqual([2, 1]);
 });
 
 test("a malformed frame does not stop the next, is counted each time and told once", () => {

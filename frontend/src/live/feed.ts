@@ -1,9 +1,12 @@
-import { readFrame, type Rejection, type Update } from "./read-frame.ts";
+import { applyInsights, type Findings } from "./findings.ts";
+import { readFrame, type InsightUpdate, type Rejection, type Update } from "./read-frame.ts";
 import { applyUpdates, type Replica } from "./replica.ts";
 
 export interface FeedOptions {
   /** Replaces the replica by what the function makes of it. */
   readonly write: (change: (replica: Replica) => Replica) => void;
+  /** Replaces the findings by what the function makes of them. */
+  readonly writeFindings: (change: (findings: Findings) => Findings) => void;
   /** Runs a function once, soon. What arrives until then is written together. */
   readonly schedule: (run: () => void) => void;
   /** Unix milliseconds. */
@@ -24,6 +27,7 @@ export class Feed {
   readonly #now: () => number;
   readonly #warned = new Set<Rejection>();
   #updates: Update[] = [];
+  #insights: InsightUpdate[] = [];
   #rejections: Rejection[] = [];
   #isScheduled = false;
 
@@ -34,11 +38,12 @@ export class Feed {
 
   /** Takes the data of one message. It never throws on account of what the message holds. */
   push(data: unknown): void {
-    const { updates, rejections } = readFrame(data);
+    const { updates, insights, rejections } = readFrame(data);
     this.#updates.push(...updates);
+    this.#insights.push(...insights);
     this.#rejections.push(...rejections);
     for (const reason of rejections) this.#warnOnce(reason);
-    if (this.#updates.length >= pendingLimit) this.flush();
+    if (this.#updates.length + this.#insights.length >= pendingLimit) this.flush();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     this.#options.schedule(() => {
@@ -49,12 +54,18 @@ export class Feed {
   /** Writes at once what has arrived and was not written yet. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.#updates.length === 0 && this.#rejections.length === 0) return;
     const updates = this.#updates;
+    const insights = this.#insights;
     const rejections = this.#rejections;
     this.#updates = [];
+    this.#insights = [];
     this.#rejections = [];
-    this.#options.write((replica) => applyUpdates(replica, updates, rejections, this.#now()));
+    if (updates.length + rejections.length > 0) {
+      this.#options.write((replica) => applyUpdates(replica, updates, rejections, this.#now()));
+    }
+    if (insights.length > 0) {
+      this.#options.writeFindings((findings) => applyInsights(findings, insights, this.#now()));
+    }
   }
 
   #warnOnce(reason: Rejection): void {

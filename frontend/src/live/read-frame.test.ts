@@ -1,12 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { frame, remove, upsert } from "../testing/wire.ts";
+import { finding, frame, insightFrame, lost, remove, upsert } from "../testing/wire.ts";
 import { readFrame, type Rejection } from "./read-frame.ts";
-
-const examples = import.meta.glob<string>(
-  "../../../contracts/examples/frames/metric-update/v1/*.json",
-  { eager: true, query: "?raw", import: "default" },
-);
 
 const good = upsert("stu_1", 1, { health_score: 71, segment: "healthy" });
 
@@ -18,16 +13,36 @@ function frameWith(change: object): string {
 
 test("reads what it wrote", () => {
   const updates = [good, remove("stu_2", 9)];
-  expect(readFrame(frame(...updates))).toEqual({ updates, rejections: [] });
+  expect(readFrame(frame(...updates))).toEqual({ updates, insights: [], rejections: [] });
 });
 
-test("reads every example of the contract", () => {
-  expect(Object.keys(examples).length).toBeGreaterThan(3);
-  for (const example of Object.values(examples)) {
-    const { updates, rejections } = readFrame(example);
-    expect(rejections).toEqual([]);
-    expect(updates).toHaveLength((JSON.parse(example) as { data: unknown[] }).data.length);
-  }
+test("reads what it wrote of insights", () => {
+  const insights = [finding("stu_1", 1), lost("stu_2", 9)];
+  expect(readFrame(insightFrame(...insights))).toEqual({ updates: [], insights, rejections: [] });
+});
+
+describe("names what it cannot use of insights", () => {
+  const insightWith = (change: object) => {
+    const { data, ...rest } = JSON.parse(insightFrame(finding("stu_1", 1))) as { data: object[] };
+    return JSON.stringify({ ...rest, data: [{ ...data[0], ...change }] });
+  };
+  const { attributes } = finding("stu_1", 1);
+  const cases: [Rejection, unknown][] = [
+    ["unknown_version", '{"type":"INSIGHT_CREATED","version":2,"data":[]}'],
+    ["not_a_frame", '{"type":"INSIGHT_CREATED","version":1,"data":{}}'],
+    ["malformed_update", insightWith({ insight_id: "stu_1" })],
+    ["malformed_update", insightWith({ insight_id: { pk: "insight#stu_1" } })],
+    ["malformed_update", insightWith({ version: { epoch: 1 } })],
+    ["malformed_update", insightWith({ attributes: { ...attributes, risk_score: "84" } })],
+    ["malformed_update", insightWith({ attributes: { ...attributes, timestamp: "noon" } })],
+    ["malformed_update", insightWith({ attributes: { ...attributes, recommendations: "rest" } })],
+    ["malformed_update", insightWith({ attributes: { ...attributes, recommendations: [1] } })],
+    ["malformed_update", insightWith({ attributes: { entity_id: "stu_1" } })],
+    ["unknown_update", insightWith({ operation: "MUTE" })],
+  ];
+  test.each(cases)("%s: %s", (reason, data) => {
+    expect(readFrame(data)).toEqual({ updates: [], insights: [], rejections: [reason] });
+  });
 });
 
 describe("names what it cannot use", () => {
@@ -61,7 +76,7 @@ describe("names what it cannot use", () => {
     ["malformed_update", frameWith({ operation: "REMOVE" })],
   ];
   test.each(cases)("%s: %s", (reason, data) => {
-    expect(readFrame(data)).toEqual({ updates: [], rejections: [reason] });
+    expect(readFrame(data)).toEqual({ updates: [], insights: [], rejections: [reason] });
   });
 });
 

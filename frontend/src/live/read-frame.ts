@@ -1,6 +1,13 @@
-import { attributes as catalogue, entityTypes } from "@contracts/zz_attributes.ts";
+import {
+  attributes as catalogue,
+  entityTypes,
+  insightAttributes,
+} from "@contracts/zz_attributes.ts";
 import type { Attribute } from "@contracts/zz_attributes.ts";
-import type { EntityType, Known, RemovalReason, Version } from "@contracts/zz_types.ts";
+import type { EntityType, Insight, Known, RemovalReason, Version } from "@contracts/zz_types.ts";
+
+/** The frames that are read here, as the server wants them named when the page connects. */
+export const contracts: readonly string[] = ["METRIC_UPDATE/1", "INSIGHT_CREATED/1"];
 
 export type AttributeValue = string | number;
 
@@ -28,6 +35,20 @@ export interface Remove extends UpdateBase {
 
 export type Update = Upsert | Remove;
 
+/** The public attributes of an insight; those that every insight has are there. */
+export type InsightAttributes = Readonly<Insight>;
+
+interface InsightUpdateBase {
+  /** Names the insight: both parts of the key of its row. */
+  readonly key: string;
+  readonly version: Version;
+  readonly writtenAt: string;
+}
+
+export type InsightUpdate =
+  | (InsightUpdateBase & { readonly operation: "UPSERT"; readonly attributes: InsightAttributes })
+  | (InsightUpdateBase & { readonly operation: "REMOVE"; readonly reason: Known<RemovalReason> });
+
 /** Why a frame, or one update in it, was not applied. */
 export type Rejection =
   | "not_text"
@@ -40,6 +61,7 @@ export type Rejection =
 
 export interface FrameContent {
   readonly updates: readonly Update[];
+  readonly insights: readonly InsightUpdate[];
   /** One for each frame or update that was left out. */
   readonly rejections: readonly Rejection[];
 }
@@ -58,38 +80,82 @@ export function readFrame(data: unknown): FrameContent {
     return rejected("not_json");
   }
   if (!isRecord(frame) || typeof frame["type"] !== "string") return rejected("not_a_frame");
-  if (frame["type"] !== "METRIC_UPDATE") return rejected("unknown_frame");
-  if (frame["version"] !== 1) return rejected("unknown_version");
-  if (!Array.isArray(frame["data"])) return rejected("not_a_frame");
-
-  const updates: Update[] = [];
-  const rejections: Rejection[] = [];
-  for (const candidate of frame["data"]) {
-    const update = readUpdate(candidate);
-    if (typeof update === "string") rejections.push(update);
-    else updates.push(update);
+  switch (frame["type"]) {
+    case "METRIC_UPDATE": {
+      const { read, rejections } = readAll(frame, readUpdate);
+      return { updates: read, insights: [], rejections };
+    }
+    case "INSIGHT_CREATED": {
+      const { read, rejections } = readAll(frame, readInsight);
+      return { updates: [], insights: read, rejections };
+    }
+    default:
+      return rejected("unknown_frame");
   }
-  return { updates, rejections };
 }
 
 function rejected(reason: Rejection): FrameContent {
-  return { updates: [], rejections: [reason] };
+  return { updates: [], insights: [], rejections: [reason] };
+}
+
+/** Reads each item of a frame of major version 1; one that cannot be used is left out. */
+function readAll<T extends object>(
+  frame: Record<string, unknown>,
+  readItem: (candidate: unknown) => T | Rejection,
+): { read: T[]; rejections: Rejection[] } {
+  const read: T[] = [];
+  const rejections: Rejection[] = [];
+  if (frame["version"] !== 1) rejections.push("unknown_version");
+  else if (!Array.isArray(frame["data"])) rejections.push("not_a_frame");
+  else {
+    for (const candidate of frame["data"]) {
+      const item = readItem(candidate);
+      if (typeof item === "string") rejections.push(item);
+      else read.push(item);
+    }
+  }
+  return { read, rejections };
 }
 
 function readUpdate(candidate: unknown): Update | Rejection {
   if (!isRecord(candidate)) return "malformed_update";
-  const { entity_type: type, entity_id: id, operation, version, written_at: writtenAt } = candidate;
-  if (typeof type !== "string" || typeof operation !== "string") return "malformed_update";
+  const { entity_type: type, entity_id: id } = candidate;
+  if (typeof type !== "string") return "malformed_update";
   if (!isEntityType(type)) return "unknown_update";
-  if (typeof id !== "string" || id === "" || typeof writtenAt !== "string") {
+  if (typeof id !== "string" || id === "") return "malformed_update";
+  const change = readChange(candidate, (attributes) => readAttributes(type, attributes));
+  return typeof change === "string" ? change : { type, id, ...change };
+}
+
+function readInsight(candidate: unknown): InsightUpdate | Rejection {
+  if (!isRecord(candidate) || !isRecord(candidate["insight_id"])) return "malformed_update";
+  const { pk, sk } = candidate["insight_id"];
+  if (typeof pk !== "string" || pk === "" || typeof sk !== "string" || sk === "") {
     return "malformed_update";
   }
-  if (!isVersion(version)) return "malformed_update";
-  const base = { type, id, version, writtenAt };
+  const change = readChange(candidate, readInsightAttributes);
+  return typeof change === "string" ? change : { key: `${pk}/${sk}`, ...change };
+}
 
+type ChangeOf<A> = { readonly version: Version; readonly writtenAt: string } & (
+  | { readonly operation: "UPSERT"; readonly attributes: A }
+  | { readonly operation: "REMOVE"; readonly reason: Known<RemovalReason> }
+);
+
+/** What updates of entities and of insights have in common. */
+function readChange<A>(
+  candidate: Record<string, unknown>,
+  read: (attributes: unknown) => A | undefined,
+): ChangeOf<A> | Rejection {
+  const { operation, written_at: writtenAt } = candidate;
+  const version = readVersion(candidate["version"]);
+  if (typeof operation !== "string" || typeof writtenAt !== "string" || !version) {
+    return "malformed_update";
+  }
+  const base = { version, writtenAt };
   switch (operation) {
     case "UPSERT": {
-      const attributes = readAttributes(type, candidate["attributes"]);
+      const attributes = read(candidate["attributes"]);
       return attributes ? { ...base, operation, attributes } : "malformed_update";
     }
     case "REMOVE": {
@@ -99,6 +165,27 @@ function readUpdate(candidate: unknown): Update | Rejection {
     default:
       return "unknown_update";
   }
+}
+
+/** The attributes of an insight that the contract names, or nothing if it is no insight. */
+function readInsightAttributes(candidate: unknown): InsightAttributes | undefined {
+  if (!isRecord(candidate)) return undefined;
+  const read: Record<string, unknown> = {};
+  for (const { name, kind } of Object.values<Attribute>(insightAttributes)) {
+    const value = candidate[name];
+    if (value === undefined) continue;
+    const fits =
+      kind === "texts"
+        ? Array.isArray(value) && value.every((item) => typeof item === "string")
+        : typeof value === (kind === "integer" || kind === "number" ? "number" : "string");
+    if (!fits) return undefined;
+    read[name] = value;
+  }
+  const isWhole =
+    ["entity_id", "prediction_type", "risk_score", "risk_band", "timestamp"].every(
+      (name) => name in read,
+    ) && !Number.isNaN(Date.parse(read["timestamp"] as string));
+  return isWhole ? (read as unknown as InsightAttributes) : undefined;
 }
 
 /** The attributes that the contract names, or nothing if one of them is of the wrong kind. */
@@ -127,10 +214,12 @@ function isEntityType(type: string): type is EntityType {
   return (entityTypes as readonly string[]).includes(type);
 }
 
-function isVersion(value: unknown): value is Version & Record<string, unknown> {
-  return isRecord(value) && isCount(value["epoch"]) && isCount(value["revision"]);
+function readVersion(candidate: unknown): Version | undefined {
+  if (!isRecord(candidate)) return undefined;
+  const { epoch, revision } = candidate;
+  return isCount(epoch) && isCount(revision) ? { epoch, revision } : undefined;
 }
 
-function isCount(value: unknown): boolean {
+function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }

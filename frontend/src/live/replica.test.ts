@@ -3,13 +3,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { remove, upsert } from "../testing/wire.ts";
 import type { Update } from "./read-frame.ts";
-import {
-  applyUpdates,
-  emptyReplica,
-  tombstoneLifetime,
-  tombstoneLimit,
-  type Replica,
-} from "./replica.ts";
+import { applyUpdates, emptyReplica, type Replica } from "./replica.ts";
+import { tombstoneLifetime, tombstoneLimit } from "./tombstones.ts";
 
 function apply(updates: readonly Update[], replica = emptyReplica, now = 1000): Replica {
   return applyUpdates(replica, updates, [], now);

@@ -2,6 +2,7 @@ import { entityTypes } from "@contracts/zz_attributes.ts";
 import type { EntityType, Version } from "@contracts/zz_types.ts";
 import { compareVersions } from "@contracts/version.ts";
 import type { Attributes, AttributeValue, Rejection, Update, Upsert } from "./read-frame.ts";
+import { TombstoneDraft, type Tombstones } from "./tombstones.ts";
 
 /** Names an entity among all those of the tenant: its type, a slash, its id. */
 export type EntityKey = string;
@@ -15,12 +16,6 @@ export interface Entity {
   readonly writtenAt: string;
   /** For each attribute that changed while we watched: the number of its latest change. */
   readonly changedIn: Readonly<Record<string, number>>;
-}
-
-export interface Tombstone {
-  readonly version: Version;
-  /** Unix milliseconds, by this machine's clock. */
-  readonly buriedAt: number;
 }
 
 export interface Difference {
@@ -62,7 +57,7 @@ export interface Replica {
   /** The keys of `entities` by type and id. A new array only when an entity appears or goes. */
   readonly order: readonly EntityKey[];
   /** Of removed entities, so that a late update does not bring one back. Oldest first. */
-  readonly tombstones: ReadonlyMap<EntityKey, Tombstone>;
+  readonly tombstones: Tombstones;
   /** The latest changes, newest first. */
   readonly recent: readonly Change[];
   readonly counters: Counters;
@@ -81,10 +76,6 @@ export const emptyReplica: Replica = {
   lastAppliedAt: undefined,
 };
 
-/** How long a removed entity is remembered, in milliseconds. */
-export const tombstoneLifetime = 24 * 60 * 60 * 1000;
-/** Beyond this many the oldest tombstones are forgotten early: memory is bounded. */
-export const tombstoneLimit = 50_000;
 const recentLimit = 12;
 
 export function entityKey(type: EntityType, id: string): EntityKey {
@@ -111,8 +102,8 @@ export function applyUpdates(
 class Draft {
   readonly #base: Replica;
   readonly #now: number;
+  readonly #tombstones: TombstoneDraft;
   #entities: Map<EntityKey, Entity> | undefined;
-  #tombstones: Map<EntityKey, Tombstone> | undefined;
   #changes: Change[] = [];
   #superseded = 0;
   #reorder = false;
@@ -120,14 +111,14 @@ class Draft {
   constructor(base: Replica, now: number) {
     this.#base = base;
     this.#now = now;
+    this.#tombstones = new TombstoneDraft(base.tombstones, now);
   }
 
   apply(update: Update): void {
     const key = entityKey(update.type, update.id);
     const entities = this.#entities ?? this.#base.entities;
-    const tombstones = this.#tombstones ?? this.#base.tombstones;
     const held = entities.get(key);
-    const heldVersion = held?.version ?? tombstones.get(key)?.version;
+    const heldVersion = held?.version ?? this.#tombstones.version(key);
     if (heldVersion && compareVersions(update.version, heldVersion) <= 0) {
       this.#superseded += 1;
       return;
@@ -154,17 +145,11 @@ class Draft {
     });
     if (held) return;
     this.#reorder = true;
-    if ((this.#tombstones ?? this.#base.tombstones).has(key)) {
-      this.#tombstones ??= new Map(this.#base.tombstones);
-      this.#tombstones.delete(key);
-    }
+    this.#tombstones.unearth(key);
   }
 
   #remove(key: EntityKey, update: Update, held: Entity | undefined): void {
-    this.#tombstones ??= new Map(this.#base.tombstones);
-    // Deleted first, so that the map stays in order of burial.
-    this.#tombstones.delete(key);
-    this.#tombstones.set(key, { version: update.version, buriedAt: this.#now });
+    this.#tombstones.bury(key, update.version);
     this.#record(key, update, "removed", []);
     if (!held) return;
     this.#entities ??= new Map(this.#base.entities);
@@ -193,7 +178,6 @@ class Draft {
   }
 
   finish(rejections: readonly Rejection[]): Replica {
-    this.#forgetOldTombstones();
     const base = this.#base;
     const entities = this.#entities ?? base.entities;
     const applied = this.#changes.length;
@@ -208,22 +192,12 @@ class Draft {
       order: this.#reorder
         ? [...entities.values()].sort(byTypeAndId).map(({ key }) => key)
         : base.order,
-      tombstones: this.#tombstones ?? base.tombstones,
+      tombstones: this.#tombstones.finish(),
       recent: [...this.#changes.reverse(), ...base.recent].slice(0, recentLimit),
       counters,
       firstAppliedAt: base.firstAppliedAt ?? this.#now,
       lastAppliedAt: this.#now,
     };
-  }
-
-  #forgetOldTombstones(): void {
-    const tombstones = this.#tombstones;
-    if (!tombstones) return;
-    for (const [key, { buriedAt }] of tombstones) {
-      const isOld = this.#now - buriedAt > tombstoneLifetime;
-      if (!isOld && tombstones.size <= tombstoneLimit) return;
-      tombstones.delete(key);
-    }
   }
 }
 

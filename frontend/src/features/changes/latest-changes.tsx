@@ -1,7 +1,7 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
 import { memo } from "react";
-import { useMetrics } from "../../api/metrics.ts";
+import { useMetrics } from "../../api/live.ts";
 import type { Change, Replica } from "../../live/replica.ts";
 import { formatClock } from "../../ui/format.ts";
 import { Panel } from "../../ui/panel.tsx";

@@ -1,7 +1,7 @@
 import Box from "@mui/material/Box";
 import Chip from "@mui/material/Chip";
 import Typography from "@mui/material/Typography";
-import { useMetrics } from "../../api/metrics.ts";
+import { useMetrics } from "../../api/live.ts";
 import type { Replica } from "../../live/replica.ts";
 import { formatAgo, formatClock } from "../../ui/format.ts";
 import { useNow } from "../../ui/use-now.ts";

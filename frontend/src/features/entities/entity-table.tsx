@@ -1,7 +1,7 @@
 import Box from "@mui/material/Box";
 import TablePagination from "@mui/material/TablePagination";
 import { useCallback, useDeferredValue, useEffect, useMemo, useState } from "react";
-import { useMetrics, useReplicaReader } from "../../api/metrics.ts";
+import { useMetrics, useReplicaReader } from "../../api/live.ts";
 import type { Entity, EntityKey, Replica } from "../../live/replica.ts";
 import { EmptyState } from "../../ui/empty-state.tsx";
 import { Panel } from "../../ui/panel.tsx";

@@ -2,7 +2,7 @@ import Box from "@mui/material/Box";
 import Tooltip from "@mui/material/Tooltip";
 import Typography from "@mui/material/Typography";
 import { useId, type ReactNode } from "react";
-import { useMetrics } from "../../api/metrics.ts";
+import { useMetrics } from "../../api/live.ts";
 import { formatCount, formatMinute, formatScore, none } from "../../ui/format.ts";
 import { Panel } from "../../ui/panel.tsx";
 import { toneOfHealth } from "../../ui/tone.ts";

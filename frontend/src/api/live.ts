@@ -1,16 +1,18 @@
 import { skipToken, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useState } from "react";
 import { Feed } from "../live/feed.ts";
+import { noFindings, type Findings } from "../live/findings.ts";
 import { onNextFrame } from "../live/next-frame.ts";
+import { contracts } from "../live/read-frame.ts";
 import { emptyReplica, type Replica } from "../live/replica.ts";
 import { useWebSocket, type WebSocketState } from "../live/use-websocket.ts";
 import { queryKeys } from "./query-client.ts";
 
 /**
  * Feeds the query cache from the WebSocket at `url` while the component is mounted. One component of
- * a page does this; any number read with `useMetrics`.
+ * a page does this; any number read with `useMetrics` and `useInsights`.
  */
-export function useMetricsFeed(url: string): WebSocketState {
+export function useLiveFeed(url: string): WebSocketState {
   const client = useQueryClient();
   const [feed] = useState(
     () =>
@@ -18,6 +20,11 @@ export function useMetricsFeed(url: string): WebSocketState {
         write: (change) => {
           client.setQueryData<Replica>(queryKeys.metrics, (replica) =>
             change(replica ?? emptyReplica),
+          );
+        },
+        writeFindings: (change) => {
+          client.setQueryData<Findings>(queryKeys.insights, (findings) =>
+            change(findings ?? noFindings),
           );
         },
         schedule: onNextFrame,
@@ -40,7 +47,14 @@ export function useMetricsFeed(url: string): WebSocketState {
     },
     [feed],
   );
-  return useWebSocket(url, { onMessage });
+  return useWebSocket(withContracts(url), { onMessage });
+}
+
+/** Names in the URL which frames this page reads, so that the server sends no other. */
+export function withContracts(url: string): string {
+  const named = new URL(url);
+  named.searchParams.set("contracts", contracts.join(","));
+  return named.href;
 }
 
 /**
@@ -54,6 +68,16 @@ export function useMetrics<T>(select: (replica: Replica) => T): T {
     select,
   });
   // There is always a replica, an empty one at first; only the types do not know.
+  return data as T;
+}
+
+/** Reads the insights, under the same rules. */
+export function useInsights<T>(select: (findings: Findings) => T): T {
+  const { data } = useQuery<Findings, Error, T>({
+    queryKey: queryKeys.insights,
+    queryFn: skipToken,
+    select,
+  });
   return data as T;
 }
 
