@@ -12,10 +12,12 @@ const (
 	insightLife = 90 * 24 * time.Hour
 )
 
-// rule finds something about an entity, at a level that rises with the urgency. Level 0 is nothing.
+// rule finds something about an entity, at a level that rises with the urgency. Level 0 is nothing. A
+// level that was reached is left only when the value is well beyond its threshold, so that a value which
+// wavers there is no news each time.
 type rule struct {
 	prediction string
-	level      func(row) int
+	level      func(r row, before int) int
 	// tell says what it has found: the risk, 0 to 100, why, and what to do.
 	tell func(row) (risk float64, explanation string, recommendations []string)
 }
@@ -26,7 +28,9 @@ var rules = []rule{
 	{"supply_demand_imbalance", highDemand, tellDemand},
 }
 
-func manyCalls(r row) int { return level(r["ib_calls_14d"].(int) >= 3) }
+func manyCalls(r row, before int) int {
+	return level(r["ib_calls_14d"].(int) >= 3-2*min(before, 1))
+}
 
 func tellCalls(r row) (float64, string, []string) {
 	calls := r["ib_calls_14d"].(int)
@@ -35,12 +39,19 @@ func tellCalls(r row) (float64, string, []string) {
 		[]string{"Call back within a day", "Read the notes of the last calls before"}
 }
 
-// Below warnAt health is a warning, below alarmAt it is critical.
-const warnAt, alarmAt = 70, 50
+// Below warnAt health is a warning, below alarmAt it is critical, until it is recovery better.
+const warnAt, alarmAt, recovery = 70, 50, 12
 
-func lowHealth(r row) int {
+func lowHealth(r row, before int) int {
 	health := r["health_score"].(float64)
-	return level(health < warnAt) + level(health < alarmAt)
+	below := func(threshold float64, reached bool) int {
+		if reached {
+			threshold += recovery
+		}
+		return level(health < threshold)
+	}
+	alarm := below(alarmAt, before > 1)
+	return max(alarm, below(warnAt, before > 0)) + alarm
 }
 
 func tellHealth(r row) (float64, string, []string) {
@@ -55,7 +66,12 @@ func tellHealth(r row) (float64, string, []string) {
 		[]string{"Look at the last sessions and their ratings", "Write a short note to ask how it goes"}
 }
 
-func highDemand(r row) int { return level(r["balance_status"] == "high_demand") }
+func highDemand(r row, before int) int {
+	if before > 0 {
+		return level(r["demand_score"].(float64) > r["supply_score"].(float64))
+	}
+	return level(r["balance_status"] == "high_demand")
+}
 
 func tellDemand(r row) (float64, string, []string) {
 	demand, supply := r["demand_score"].(float64), r["supply_score"].(float64)
@@ -75,7 +91,7 @@ func level(reached bool) int {
 func (e *entity) judge(r row) []rule {
 	var found []rule
 	for i, rule := range rules {
-		now := rule.level(r)
+		now := rule.level(r, e.levels[i])
 		if now > e.levels[i] {
 			found = append(found, rule)
 		}

@@ -109,10 +109,13 @@ func TestInsightsAreNews(t *testing.T) {
 		{3, 69.9, "high_ib_call_frequency low_health_score"},
 		{4, 60, ""},
 		{4, 49, "low_health_score"},
-		{4, 55, ""},
-		{4, 49, "low_health_score"},
-		{2, 80, ""},
-		{3, 80, "high_ib_call_frequency"},
+		{4, 55, ""}, // not yet well again
+		{4, 49, ""},
+		{2, 81, ""},
+		{3, 69, ""},
+		{0, 83, ""}, // now it is
+		{3, 83, "high_ib_call_frequency"},
+		{3, 69, "low_health_score"},
 	} {
 		var got []string
 		// The clock stands still: their times differ all the same.
@@ -125,6 +128,21 @@ func TestInsightsAreNews(t *testing.T) {
 	}
 	if want := noon.Truncate(time.Millisecond).Add(4 * time.Millisecond); !e.found.Equal(want) {
 		t.Errorf("the last of five is at %v, want %v", e.found, want)
+	}
+}
+
+// At the default load, 500 updates a minute over 1,000 entities, people can read them.
+func TestInsightsAreNotTooMany(t *testing.T) {
+	t.Parallel()
+	const updates, minutes = 500, 60
+	w, n := newWorld(7, 1000), 0
+	for i := range updates * minutes {
+		e := w.step()
+		n += len(e.insights(e.row(), noon.Add(time.Duration(i)*time.Minute/updates)))
+	}
+	t.Logf("%.1f insights a minute", float64(n)/minutes)
+	if n < 5*minutes || n > 30*minutes {
+		t.Errorf("%.1f insights a minute", float64(n)/minutes)
 	}
 }
 

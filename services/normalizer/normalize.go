@@ -224,6 +224,9 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 		wrong = u.validate()
 	}
 	if wrong != nil {
+		if wrong.Keyword == contracts.KeywordSize {
+			wrong.Pointer = "/data/current/" + current.largest()
+		}
 		o.reason = &quarantine.Reason{Code: wrong.Keyword, Pointer: inRecord(o.kind, wrong.Pointer), Message: wrong.Message}
 		return
 	}

@@ -100,6 +100,18 @@ func (a attributes) json() json.RawMessage {
 	return marshal(map[string]any(a))
 }
 
+// largest names the attribute that takes the most room.
+func (a attributes) largest() string {
+	var name string
+	size := -1
+	for _, each := range slices.Sorted(maps.Keys(a)) {
+		if n := len(marshal(a[each])); n > size {
+			name, size = each, n
+		}
+	}
+	return name
+}
+
 // instant is the time that an attribute names, or otherwise if that is not to be had.
 func (a attributes) instant(name string, otherwise time.Time) time.Time {
 	text, _ := a[name].(string)

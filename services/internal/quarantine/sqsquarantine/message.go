@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/quarantine"
 )
@@ -41,7 +42,7 @@ type message struct {
 	EntityID      string `json:"entity_id,omitempty"`
 	TraceParent   string `json:"traceparent,omitempty"`
 	// Exactly one of the two holds the stream record: itself, or gzipped and in base64 because it is
-	// large or is not JSON.
+	// large, or no JSON, or beyond what documents of ours may hold: DynamoDB nests deeper.
 	Record     json.RawMessage `json:"record,omitempty"`
 	RecordGzip []byte          `json:"record_gzip,omitempty"`
 }
@@ -66,7 +67,8 @@ var notForSQS = strings.NewReplacer("\ufffe", `\ufffe`, "\uffff", `\uffff`)
 //	source, event_id, sequence, tenant, entity_type, entity_id, traceparent
 //	                texts, each absent where it could not be read
 //	record          the stream record, or
-//	record_gzip     the same, gzipped and in base64, where it is large or is not JSON
+//	record_gzip     the same, gzipped and in base64, where it is large, is not JSON, or is deeper than
+//	                a document may be
 //
 // and nothing else. The error is of kind TooLarge where the record does not fit a message.
 func Encode(r quarantine.Record) (string, error) {
@@ -84,13 +86,21 @@ func Encode(r quarantine.Record) (string, error) {
 	}
 	if len(r.Payload) <= maxPlain && utf8.Valid(r.Payload) && json.Valid(r.Payload) {
 		m.Record = r.Payload
-	} else {
-		packed, err := pack(r.Payload)
-		if err != nil {
-			return "", fault.New(op, fault.Internal, err)
+		text, err := m.text()
+		if err != nil || contracts.ValidateProducer(contracts.KindQuarantinedRecordV1, []byte(text)) == nil {
+			return text, err
 		}
-		m.RecordGzip = packed
+		m.Record = nil
 	}
+	packed, err := pack(r.Payload)
+	if err != nil {
+		return "", fault.New(op, fault.Internal, err)
+	}
+	m.RecordGzip = packed
+	return m.text()
+}
+
+func (m message) text() (string, error) {
 	var body strings.Builder
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
