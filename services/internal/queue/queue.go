@@ -17,6 +17,10 @@ const MaxBatch = 10
 // MaxWait is the longest time that a receive waits for the first message; the source is the same.
 const MaxWait = 20 * time.Second
 
+// MaxVisibility is the longest visibility timeout, counted from the first receive:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+const MaxVisibility = 12 * time.Hour
+
 // MaxAttributes is the most attributes that a message can have; the source is the same.
 const MaxAttributes = 10
 
@@ -60,6 +64,10 @@ type Queue interface {
 	// Return makes messages visible at once, for others to receive. If that fails for some of
 	// them its error is a *BatchError; they become visible after their visibility timeout.
 	Return(ctx context.Context, messages []Message) error
+
+	// Extend hides messages for this long from now, at most [MaxVisibility], so that nobody else receives
+	// them. If that fails for some of them its error is a *BatchError; those come back in their time.
+	Extend(ctx context.Context, messages []Message, visibility time.Duration) error
 
 	// DeadLetter sends a message to the dead-letter queue, body and attributes unchanged and the
 	// reason in [ReasonAttribute], and then deletes it here. A message that already has

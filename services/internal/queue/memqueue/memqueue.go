@@ -170,14 +170,25 @@ func (q *Queue) Delete(_ context.Context, messages []queue.Message) error {
 
 // Return makes messages visible.
 func (q *Queue) Return(_ context.Context, messages []queue.Message) error {
-	return q.each("queue.Return", messages, q.OnReturn, func(m queue.Message) {
-		for _, s := range q.messages {
-			if s.Receipt == m.Receipt {
-				s.visibleAt = time.Now()
-			}
+	return q.each("queue.Return", messages, q.OnReturn, func(m queue.Message) { q.hide(m, 0) })
+}
+
+// Extend hides messages.
+func (q *Queue) Extend(_ context.Context, messages []queue.Message, visibility time.Duration) error {
+	const op = "queue.Extend"
+	if visibility < 0 || visibility > queue.MaxVisibility {
+		return fault.Newf(op, fault.Invalid, "a visibility timeout of %v", visibility)
+	}
+	return q.each(op, messages, nil, func(m queue.Message) { q.hide(m, visibility) })
+}
+
+func (q *Queue) hide(m queue.Message, visibility time.Duration) {
+	for _, s := range q.messages {
+		if s.Receipt == m.Receipt {
+			s.visibleAt = time.Now().Add(visibility)
 		}
-		q.wake()
-	})
+	}
+	q.wake()
 }
 
 // DeadLetter moves m.

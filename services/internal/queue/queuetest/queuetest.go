@@ -47,6 +47,8 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"DeadLetter", deadLetter},
 		{"DeadLetterWithAllAttributesTaken", deadLetterFull},
 		{"Return", returned},
+		{"ExtendKeepsHidden", extended},
+		{"ExtendBeyondTheLimit", extendedTooFar},
 		{"DeleteManyAndTwice", deleteMany},
 		{"NothingToDo", nothing},
 		{"NoMessage", noMessage},
@@ -295,5 +297,42 @@ func stays(t *testing.T, h Harness) {
 	messages, err := h.Queue.Receive(t.Context(), queue.MaxBatch, Visibility+time.Second)
 	if err != nil || len(messages) != 0 {
 		t.Errorf("came back: %v, %v", messages, err)
+	}
+}
+
+// extended: a message that is extended stays hidden for longer than its visibility timeout, and a
+// second one, which is not, does not.
+func extended(t *testing.T, h Harness) {
+	for n := range 12 { // more than one call takes
+		h.Send(fmt.Sprint("kept ", n), nil)
+	}
+	var held []queue.Message
+	for len(held) < 12 {
+		more, err := h.Queue.Receive(t.Context(), queue.MaxBatch, wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, more...)
+		if err := h.Queue.Extend(t.Context(), more, 5*Visibility); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Send("other", nil)
+	for range 2 { // the second time after its visibility timeout
+		got, err := h.Queue.Receive(t.Context(), queue.MaxBatch, wait)
+		if err != nil || len(got) != 1 || got[0].Body != "other" {
+			t.Fatalf("received %d messages, %v", len(got), err)
+		}
+	}
+	if err := h.Queue.Delete(t.Context(), held); err != nil {
+		t.Error(err)
+	}
+}
+
+func extendedTooFar(t *testing.T, h Harness) {
+	for _, visibility := range []time.Duration{-time.Second, queue.MaxVisibility + time.Second} {
+		if err := h.Queue.Extend(t.Context(), nil, visibility); fault.KindOf(err) != fault.Invalid || err == nil {
+			t.Errorf("%v: %v, want kind invalid", visibility, err)
+		}
 	}
 }

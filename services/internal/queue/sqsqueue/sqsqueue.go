@@ -77,12 +77,23 @@ func (q *Queue) Delete(ctx context.Context, messages []queue.Message) error {
 
 // Return sets the visibility timeout to 0, in batches.
 func (q *Queue) Return(ctx context.Context, messages []queue.Message) error {
-	const op = "queue.Return"
+	return q.hide(ctx, "queue.Return", messages, 0)
+}
+
+// Extend sets the visibility timeout, in batches.
+func (q *Queue) Extend(ctx context.Context, messages []queue.Message, visibility time.Duration) error {
+	return q.hide(ctx, "queue.Extend", messages, visibility)
+}
+
+func (q *Queue) hide(ctx context.Context, op string, messages []queue.Message, visibility time.Duration) error {
+	if visibility < 0 || visibility > queue.MaxVisibility {
+		return fault.Newf(op, fault.Invalid, "a visibility timeout of %v", visibility)
+	}
 	return batches(op, messages, func(batch []queue.Message) ([]types.BatchResultErrorEntry, error) {
 		input := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url}
 		for i, m := range batch {
 			input.Entries = append(input.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: 0,
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: int32(visibility.Seconds()),
 			})
 		}
 		output, err := q.client.ChangeMessageVisibilityBatch(ctx, input)

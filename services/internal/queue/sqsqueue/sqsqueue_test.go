@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 		})
 		q := sqsqueue.New(client, url, dead)
 		letters := sqsqueue.New(plain, dead, dead)
-		bodies := &receipts{queue: q}
+		bodies := &receipts{Queue: q}
 		return queuetest.Harness{
 			Queue: bodies,
 			Send:  func(body string, attributes map[string]queue.Attribute) { send(t, plain, url, body, attributes) },
@@ -184,12 +184,12 @@ func TestDeadLetterKeepsTheTrace(t *testing.T) {
 
 // receipts remembers the receipts of what was received, since only they name an entry to SQS.
 type receipts struct {
-	queue queue.Queue
-	seen  atomic.Pointer[[]queue.Message]
+	queue.Queue
+	seen atomic.Pointer[[]queue.Message]
 }
 
 func (r *receipts) Receive(ctx context.Context, limit int, wait time.Duration) ([]queue.Message, error) {
-	messages, err := r.queue.Receive(ctx, limit, wait)
+	messages, err := r.Queue.Receive(ctx, limit, wait)
 	var all []queue.Message
 	if seen := r.seen.Load(); seen != nil {
 		all = append(all, *seen...)
@@ -197,18 +197,6 @@ func (r *receipts) Receive(ctx context.Context, limit int, wait time.Duration) (
 	all = append(all, messages...)
 	r.seen.Store(&all)
 	return messages, err
-}
-
-func (r *receipts) Delete(ctx context.Context, messages []queue.Message) error {
-	return r.queue.Delete(ctx, messages)
-}
-
-func (r *receipts) Return(ctx context.Context, messages []queue.Message) error {
-	return r.queue.Return(ctx, messages)
-}
-
-func (r *receipts) DeadLetter(ctx context.Context, m queue.Message, reason string) error {
-	return r.queue.DeadLetter(ctx, m, reason)
 }
 
 func (r *receipts) receipt(body string) string {
