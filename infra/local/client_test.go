@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,6 +280,10 @@ func (ws *client) take(b []byte) error {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return err
 	}
+	if head.Type == contracts.ResyncFrameV1Type { // a busy machine may be slow
+		_, err := readFrame[contracts.ResyncFrameV1](contracts.KindResyncFrameV1, b)
+		return err
+	}
 	if head.Type == contracts.InsightCreatedFrameV1Type {
 		frame, err := readFrame[contracts.InsightCreatedFrameV1](contracts.KindInsightCreatedFrameV1, b)
 		for _, u := range frame.Data {
@@ -307,6 +312,29 @@ func readFrame[T any](kind contracts.Kind, b []byte) (frame T, err error) {
 func (ws *client) waitFor(t *testing.T, id string) contracts.UpdateV1 {
 	t.Helper()
 	return next(t, ws, ws.updates, id, func(u contracts.UpdateV1) string { return u.EntityID })
+}
+
+// waitForAll returns the first update of each entity, in whatever order they come.
+func (ws *client) waitForAll(t *testing.T, ids []string) map[string]contracts.UpdateV1 {
+	t.Helper()
+	found := map[string]contracts.UpdateV1{}
+	for len(found) < len(ids) {
+		u := next(t, ws, ws.updates, "one of "+strings.Join(ids, ", "), func(u contracts.UpdateV1) string {
+			if _, again := found[u.EntityID]; again || !slices.Contains(ids, u.EntityID) {
+				return ""
+			}
+			return "one of " + strings.Join(ids, ", ")
+		})
+		found[u.EntityID] = u
+	}
+	return found
+}
+
+// times is how often an update of an entity has come.
+func (ws *client) times(id string) int {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.seen[id]
 }
 
 // waitForInsight returns the next update of an insight with that partition key.

@@ -360,6 +360,15 @@ func (s *Stack) startPumps() error {
 			}
 		})
 	}
+	queues := s.endpoints.clients().SQS
+	for _, m := range s.opts.Topology.QueueMappings {
+		function, _ := s.opts.Topology.Function(m.Function)
+		p := pump.NewQueue(pump.QueueMapping{
+			QueueURL: s.resources.Queues[m.Queue], QueueARN: "arn:aws:sqs:" + s.endpoints.Region + ":000000000000:" + m.Queue,
+			Function: m.Function, Region: s.endpoints.Region, BatchSize: m.BatchSize, Concurrency: function.Concurrency,
+		}, queues, run, s.log)
+		pumps.Go(func() { p.Run(ctx) })
+	}
 	return nil
 }
 

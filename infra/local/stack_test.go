@@ -155,7 +155,7 @@ func TestStack(t *testing.T) {
 		held := posts.hold()
 		c.update(t, "student", "stu_killed", row{"health_score": 12})
 		<-held.reached // the worker has received and posts
-		worker := processNamed(t, stack, "iops-dashboard-fanout")
+		worker := processNamed(t, stack, fanoutQueue)
 		old := worker.PID()
 		if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -235,5 +235,45 @@ func TestBusyPortIsSaidAndNothingStays(t *testing.T) {
 	_, err := local.Start(t.Context(), local.Options{Root: root, Dir: t.TempDir(), GatewayPort: busy})
 	if err == nil || !strings.Contains(err.Error(), "--gateway-port") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Start() = %v, want one line that says what to do", err)
+	}
+}
+
+// Four shards, and functions in the place of workers: everybody gets everything, once.
+func TestOtherTopologies(t *testing.T) {
+	for name, o := range map[string]topology.Options{
+		"four workers":   {Shards: 4},
+		"four functions": {Shards: 4, FanoutFunction: true},
+		"one function":   {FanoutFunction: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stack := start(t, local.Options{Topology: topology.New(o)})
+			c := newClients(stack.Env())
+			var sockets []*client
+			for range 12 {
+				sockets = append(sockets, c.connect(t))
+			}
+			var ids []string
+			for n := range 5 {
+				ids = append(ids, fmt.Sprint("stu_", n))
+				c.update(t, "student", ids[n], row{"health_score": 60 + n})
+			}
+			for _, ws := range sockets {
+				for id, u := range ws.waitForAll(t, ids) {
+					if u.Version.Revision != 1 || u.Operation != "UPSERT" {
+						t.Errorf("%s: got %+v", id, u)
+					}
+				}
+			}
+			// What comes after it shows that there was no second of anything.
+			c.update(t, "student", "stu_last", row{"health_score": 99})
+			for i, ws := range sockets {
+				if u := ws.waitFor(t, "stu_last"); u.Version.Revision != 1 {
+					t.Errorf("got %+v", u)
+				}
+				if got := ws.times("stu_0"); got != 1 {
+					t.Errorf("client %d got stu_0 %d times", i, got)
+				}
+			}
+		})
 	}
 }

@@ -6,7 +6,11 @@
 // holds the promises that any such system must keep.
 package topology
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Topology is one system. Names are unique within their kind.
 type Topology struct {
@@ -17,6 +21,7 @@ type Topology struct {
 	Functions     []Function
 	Workers       []Worker
 	Streams       []StreamMapping
+	QueueMappings []QueueMapping
 	WebSocket     WebSocketAPI
 }
 
@@ -96,6 +101,13 @@ type StreamMapping struct {
 	// given up goes to the failure store with its payload. Always so; there is no switch.
 }
 
+// QueueMapping feeds a queue to a function, which names the messages that failed.
+type QueueMapping struct {
+	Queue     string
+	Function  string
+	BatchSize int
+}
+
 // WebSocketAPI is the API Gateway WebSocket API.
 type WebSocketAPI struct {
 	Name   string
@@ -128,23 +140,37 @@ const (
 	DeadLetterRetention = 14 * 24 * time.Hour
 )
 
-// Default is the system with one fanout queue.
-func Default() Topology {
-	const (
-		metrics      = "iops-dashboard-metrics"
-		insights     = "iops-dashboard-insights"
-		state        = "iops-dashboard-state"
-		connections  = "iops-dashboard-connections"
-		updates      = "iops-dashboard-updates"
-		fanout       = "iops-dashboard-fanout-0"
-		fanoutDLQ    = "iops-dashboard-fanout-0-dlq"
-		subscription = "iops-dashboard-fanout-0-subscription-dlq"
-		quarantine   = "iops-dashboard-quarantine"
-		normalizer   = "iops-dashboard-normalizer"
-		connect      = "iops-dashboard-connect"
-		disconnect   = "iops-dashboard-disconnect"
+// Buckets is the number of parts into which an audience is split. It is part of the registry's stored
+// form, so it never changes.
+const Buckets = 16
 
-		fanoutVisibility = 30 * time.Second
+// Options choose among systems.
+type Options struct {
+	// Shards is how many fanout queues there are: each gets every update, and serves its part of the
+	// audience. Defaults to 1.
+	Shards int
+	// PreviousShards is how many there were before. Until the messages from then are gone, which are in
+	// the queues of then alone, a queue serves the parts that it had, too. Defaults to Shards.
+	PreviousShards int
+	// FanoutFunction has a Lambda function on each fanout queue, not a worker.
+	FanoutFunction bool
+}
+
+// Default is the system with one fanout queue, served by a worker.
+func Default() Topology { return New(Options{}) }
+
+// New is the system with these options.
+func New(o Options) Topology {
+	const (
+		metrics     = "iops-dashboard-metrics"
+		insights    = "iops-dashboard-insights"
+		state       = "iops-dashboard-state"
+		connections = "iops-dashboard-connections"
+		updates     = "iops-dashboard-updates"
+		quarantine  = "iops-dashboard-quarantine"
+		normalizer  = "iops-dashboard-normalizer"
+		connect     = "iops-dashboard-connect"
+		disconnect  = "iops-dashboard-disconnect"
 	)
 	session := map[string]Ref{
 		"CONNECTIONS_TABLE": {TableName, connections},
@@ -154,7 +180,7 @@ func Default() Topology {
 	stream := func(table string) StreamMapping {
 		return StreamMapping{Table: table, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour}
 	}
-	return Topology{
+	t := Topology{
 		Tables: []Table{
 			{
 				Name: metrics, Variable: "METRICS_TABLE", PartitionKey: "entity_id", SortKey: "entity_type",
@@ -170,15 +196,8 @@ func Default() Topology {
 		},
 		Topics: []Topic{{Name: updates, Variable: "TOPIC_ARN"}},
 		Queues: []Queue{
-			{
-				Name: fanout, Variable: "FANOUT_QUEUE_URL", Visibility: fanoutVisibility, Retention: SourceRetention,
-				DeadLetter: fanoutDLQ, MaxReceives: 5,
-			},
-			{Name: fanoutDLQ, Variable: "FANOUT_DLQ_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
-			{Name: subscription, Variable: "FANOUT_SUBSCRIPTION_DLQ_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
 			{Name: quarantine, Variable: "QUARANTINE_QUEUE_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
 		},
-		Subscriptions: []Subscription{{Topic: updates, Queue: fanout, DeadLetter: subscription}},
 		Functions: []Function{
 			{
 				Name: normalizer, Command: "normalizer", Timeout: 30 * time.Second, MemoryMB: 256, Concurrency: 4, // two for each stream
@@ -194,20 +213,106 @@ func Default() Topology {
 			{Name: connect, Command: "connect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
 			{Name: disconnect, Command: "disconnect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
 		},
-		Workers: []Worker{{
-			Name: "iops-dashboard-fanout", Command: "fanout", StopTimeout: 20 * time.Second,
-			Environment: map[string]Ref{
-				"CONNECTIONS_TABLE":      {TableName, connections},
-				"FANOUT_QUEUE_URL":       {QueueURL, fanout},
-				"FANOUT_DLQ_URL":         {QueueURL, fanoutDLQ},
-				"FANOUT_VISIBILITY":      {Literal, fanoutVisibility.String()},
-				"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
-			},
-		}},
 		Streams: []StreamMapping{stream(metrics), stream(insights)},
 		WebSocket: WebSocketAPI{
 			Name: "iops-dashboard-websocket", Stage: "prod",
 			Routes: map[string]string{"$connect": connect, "$disconnect": disconnect},
 		},
+	}
+	shards := max(o.Shards, 1)
+	before := shards
+	if o.PreviousShards > 0 {
+		before = o.PreviousShards
+	}
+	for shard := range max(shards, before) {
+		t.addShard(updates, connections, shard, serves(shard, shards, before), o.FanoutFunction)
+	}
+	t.shareRates()
+	return t
+}
+
+// serves lists the buckets of a shard: bucket b belongs to shard b mod K, by the number of shards now and
+// by that before.
+func serves(shard, shards, before int) string {
+	var buckets []string
+	for b := range Buckets {
+		if b%shards == shard || b%before == shard {
+			buckets = append(buckets, strconv.Itoa(b))
+		}
+	}
+	return strings.Join(buckets, ",")
+}
+
+const (
+	// fanoutVisibility is renewed by the worker while it works.
+	fanoutVisibility = 30 * time.Second
+	// fanoutTimeout is how long the function may take for a batch.
+	fanoutTimeout = 25 * time.Second
+	// DefaultRate is API Gateway's quota of requests a second for an account and Region, which all its
+	// APIs share: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+	DefaultRate = 10_000
+	// fanoutShare is how much of that the fanout may use.
+	fanoutShare = 0.9
+	// fanoutFunctions is how many environments of a shard's function run at a time.
+	fanoutFunctions = 2
+)
+
+// addShard adds a fanout queue with its places of rest, its subscription, and who serves it.
+func (t *Topology) addShard(topic, connections string, shard int, buckets string, function bool) {
+	name := "iops-dashboard-fanout-" + strconv.Itoa(shard)
+	suffix := ""
+	if shard > 0 {
+		suffix = "_" + strconv.Itoa(shard)
+	}
+	dead, subscription := name+"-dlq", name+"-subscription-dlq"
+	visibility := fanoutVisibility
+	if function {
+		// Six times the function's timeout, as AWS advises:
+		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+		visibility = 6 * fanoutTimeout
+	}
+	t.Queues = append(t.Queues,
+		Queue{
+			Name: name, Variable: "FANOUT_QUEUE_URL" + suffix, Visibility: visibility, Retention: SourceRetention,
+			DeadLetter: dead, MaxReceives: 5,
+		},
+		Queue{Name: dead, Variable: "FANOUT_DLQ_URL" + suffix, Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+		Queue{Name: subscription, Variable: "FANOUT_SUBSCRIPTION_DLQ_URL" + suffix, Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+	)
+	t.Subscriptions = append(t.Subscriptions, Subscription{Topic: topic, Queue: name, DeadLetter: subscription})
+	environment := map[string]Ref{
+		"CONNECTIONS_TABLE":      {TableName, connections},
+		"FANOUT_QUEUE_URL":       {QueueURL, name},
+		"FANOUT_DLQ_URL":         {QueueURL, dead},
+		"FANOUT_VISIBILITY":      {Literal, visibility.String()},
+		"FANOUT_BUCKETS":         {Literal, buckets},
+		"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
+	}
+	if !function {
+		t.Workers = append(t.Workers, Worker{Name: name, Command: "fanout", StopTimeout: 20 * time.Second, Environment: environment})
+		return
+	}
+	t.Functions = append(t.Functions, Function{
+		Name: name, Command: "fanout", Timeout: fanoutTimeout, MemoryMB: 512, Concurrency: fanoutFunctions, Environment: environment,
+	})
+	t.QueueMappings = append(t.QueueMappings, QueueMapping{Queue: name, Function: name, BatchSize: 10})
+}
+
+// shareRates gives each process of the fanout its part of the account's quota.
+func (t *Topology) shareRates() {
+	var environments []map[string]Ref
+	n := 0
+	for _, w := range t.Workers {
+		environments = append(environments, w.Environment)
+		n++
+	}
+	for _, f := range t.Functions {
+		if f.Command == "fanout" {
+			environments = append(environments, f.Environment)
+			n += f.Concurrency
+		}
+	}
+	for _, e := range environments {
+		e["FANOUT_RATE"] = Ref{Literal, strconv.Itoa(int(DefaultRate*fanoutShare) / n)}
 	}
 }

@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,10 +9,44 @@ import (
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-func TestDefaultKeepsItsPromises(t *testing.T) {
+func TestEverySystemKeepsItsPromises(t *testing.T) {
 	t.Parallel()
-	if err := topology.Default().Validate(); err != nil {
-		t.Fatal(err)
+	for _, function := range []bool{false, true} {
+		for shards := range 17 {
+			for before := range 17 {
+				o := topology.Options{Shards: shards, PreviousShards: before, FanoutFunction: function}
+				if err := topology.New(o).Validate(); err != nil {
+					t.Fatalf("%+v: %v", o, err)
+				}
+			}
+		}
+	}
+}
+
+// While the number of shards changes, each queue serves the buckets that it has and those that it had:
+// what was sent before is only in the queues of then.
+func TestShardsServeTheirBuckets(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		shards, before int
+		want           []string
+	}{
+		{0, 0, []string{"0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"}},
+		{4, 0, []string{"0,4,8,12", "1,5,9,13", "2,6,10,14", "3,7,11,15"}},
+		{4, 1, []string{"0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "1,5,9,13", "2,6,10,14", "3,7,11,15"}},
+		{1, 4, []string{"0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "1,5,9,13", "2,6,10,14", "3,7,11,15"}},
+	} {
+		system := topology.New(topology.Options{Shards: tc.shards, PreviousShards: tc.before})
+		var got []string
+		for _, w := range system.Workers {
+			got = append(got, w.Environment["FANOUT_BUCKETS"].Name)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%d shards after %d serve %v, want %v", tc.shards, tc.before, got, tc.want)
+		}
+		if len(system.Subscriptions) != len(tc.want) {
+			t.Errorf("%d subscriptions, want %d", len(system.Subscriptions), len(tc.want))
+		}
 	}
 }
 
@@ -57,22 +92,29 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 	t.Parallel()
 	for want, breakIt := range map[string]func(*topology.Topology){
 		"not a table name":             func(s *topology.Topology) { s.Tables[0].Name = "x" },
-		"keeps messages for 14 days":   func(s *topology.Topology) { s.Queues[1].Retention = time.Hour },
-		"AWS advises 5":                func(s *topology.Topology) { s.Queues[0].MaxReceives = 1 },
-		"must keep messages longer":    func(s *topology.Topology) { s.Queues[0].Retention = topology.DeadLetterRetention },
-		"dead-letter queue of its own": func(s *topology.Topology) { s.Subscriptions[0].DeadLetter = s.Queues[0].DeadLetter },
+		"keeps messages for 14 days":   func(s *topology.Topology) { s.Queues[0].Retention = time.Hour },
+		"AWS advises 5":                func(s *topology.Topology) { s.Queues[1].MaxReceives = 1 },
+		"must keep messages longer":    func(s *topology.Topology) { s.Queues[1].Retention = topology.DeadLetterRetention },
+		"dead-letter queue of its own": func(s *topology.Topology) { s.Subscriptions[0].DeadLetter = s.Queues[1].DeadLetter },
 		"has no dead-letter queue, or look": func(s *topology.Topology) {
-			s.Queues[1].DeadLetter, s.Queues[1].MaxReceives = "iops-dashboard-quarantine", 5
+			s.Queues[2].DeadLetter, s.Queues[2].MaxReceives = "iops-dashboard-quarantine", 5
+		},
+		"bucket 3: nobody serves it": func(s *topology.Topology) {
+			s.Workers[0].Environment["FANOUT_BUCKETS"] = topology.Ref{Kind: topology.Literal, Name: "0,1,2,4,5,6,7,8,9,10,11,12,13,14,15"}
 		},
 		"refers to \"nothing\"": func(s *topology.Topology) {
 			s.Workers[0].Environment["FANOUT_DLQ_URL"] = topology.Ref{Kind: topology.QueueURL, Name: "nothing"}
 		},
-		"stops slower":              func(s *topology.Topology) { s.Workers[0].StopTimeout = time.Minute },
-		"retries must be finite":    func(s *topology.Topology) { s.Streams[0].Retries = -1 },
-		"has no stream":             func(s *topology.Topology) { s.Streams[0].Table = "iops-dashboard-state" },
-		"route $disconnect":         func(s *topology.Topology) { delete(s.WebSocket.Routes, "$disconnect") },
-		"not within 15 minutes":     func(s *topology.Topology) { s.Functions[0].Timeout = time.Hour },
-		"visibility 0s":             func(s *topology.Topology) { s.Queues[0].Visibility = 0 },
+		"stops slower":           func(s *topology.Topology) { s.Workers[0].StopTimeout = time.Minute },
+		"retries must be finite": func(s *topology.Topology) { s.Streams[0].Retries = -1 },
+		"has no stream":          func(s *topology.Topology) { s.Streams[0].Table = "iops-dashboard-state" },
+		"route $disconnect":      func(s *topology.Topology) { delete(s.WebSocket.Routes, "$disconnect") },
+		"not within 15 minutes":  func(s *topology.Topology) { s.Functions[0].Timeout = time.Hour },
+		"visibility 0s":          func(s *topology.Topology) { s.Queues[0].Visibility = 0 },
+		"six times": func(s *topology.Topology) {
+			*s = topology.New(topology.Options{FanoutFunction: true})
+			s.Queues[1].Visibility = time.Minute
+		},
 		"no function \"elsewhere\"": func(s *topology.Topology) { s.WebSocket.Routes["$connect"] = "elsewhere" },
 	} {
 		t.Run(want, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,8 @@ func (t Topology) Validate() error {
 	v.subscriptions()
 	v.deployables()
 	v.streams()
+	v.queueMappings()
+	v.buckets()
 	v.routes()
 	return errors.Join(v.faults...)
 }
@@ -123,6 +127,39 @@ func (v *validator) streams() {
 		v.check(s.Window >= 0 && s.Window <= 5*time.Minute, "stream of %s: window %s is not within 5 minutes", s.Table, s.Window)
 		v.check(s.Retries >= 0 && s.Retries <= 10_000, "stream of %s: retries must be finite, or one bad record blocks its shard for a day", s.Table)
 		v.check(s.MaxAge >= time.Minute && s.MaxAge < 24*time.Hour, "stream of %s: records live for a day, so the age must be less", s.Table)
+	}
+}
+
+func (v *validator) queueMappings() {
+	for _, m := range v.QueueMappings {
+		q, ok := v.Queue(m.Queue)
+		v.check(ok && q.DeadLetter != "", "mapping of %s: no such queue, or it has no dead-letter queue", m.Queue)
+		f, found := v.Function(m.Function)
+		v.check(found, "mapping of %s: no function %q", m.Queue, m.Function)
+		v.check(!ok || !found || q.Visibility >= 6*f.Timeout, "mapping of %s: its messages come back after %s, less than six times the timeout of %s", m.Queue, q.Visibility, f.Name)
+		// Larger batches need a window: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+		v.check(m.BatchSize > 0 && m.BatchSize <= 10, "mapping of %s: batch size %d is not within 1–10", m.Queue, m.BatchSize)
+	}
+}
+
+// buckets sees that every part of the audience is served.
+func (v *validator) buckets() {
+	served := map[string]bool{}
+	serve := func(command string, environment map[string]Ref) {
+		if command == "fanout" {
+			for _, b := range strings.Split(environment["FANOUT_BUCKETS"].Name, ",") {
+				served[b] = true
+			}
+		}
+	}
+	for _, w := range v.Workers {
+		serve(w.Command, w.Environment)
+	}
+	for _, f := range v.Functions {
+		serve(f.Command, f.Environment)
+	}
+	for b := range Buckets {
+		v.check(served[strconv.Itoa(b)], "bucket %d: nobody serves it", b)
 	}
 }
 

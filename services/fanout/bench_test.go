@@ -14,8 +14,8 @@ import (
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 )
 
-// BenchmarkWindow brings ten updates to connections that cost nothing, from decode to delete.
-func BenchmarkWindow(b *testing.B) {
+// BenchmarkRound brings ten updates to connections that cost nothing, from decode to delete.
+func BenchmarkRound(b *testing.B) {
 	for _, connections := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			r := &memregistry.Registry{}
@@ -25,9 +25,9 @@ func BenchmarkWindow(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			w, err := New(Config{
+			w, err := NewWorker(Config{
 				Queue: memqueue.New(memqueue.Options{}), Registry: r, Gateway: free{},
-				Log: slog.New(slog.DiscardHandler),
+				Log: slog.New(slog.DiscardHandler), Rate: 1e9,
 			})
 			if err != nil {
 				b.Fatal(err)
@@ -36,11 +36,18 @@ func BenchmarkWindow(b *testing.B) {
 			for i := range 10 {
 				messages = append(messages, queue.Message{ID: fmt.Sprint(i), Body: encode(b, newEvent("default", fmt.Sprint("stu_", i), 1))})
 			}
+			e := w.newEngine(context.Background())
+			defer e.close()
 			b.ReportAllocs()
 			for b.Loop() {
-				w.process(context.Background(), batch{
-					messages: messages, receivedAt: time.Now(), readDone: func() {}, done: func() {},
-				})
+				events, _ := w.majors.decode(messages)
+				ended := make(chan fate)
+				for _, p := range parcels(events, func(_ []queue.Message, what fate) { ended <- what }) {
+					e.give(p)
+				}
+				if what := <-ended; what != done {
+					b.Fatal(what)
+				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*connections), "ns/post")
 		})

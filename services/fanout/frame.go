@@ -43,56 +43,67 @@ func formOf(contract string) *form {
 	return nil
 }
 
-// frame is a METRIC_UPDATE or an INSIGHT_CREATED frame, and the updates in it. Its text is shared by
-// all connections that get it.
+// frame is a METRIC_UPDATE or an INSIGHT_CREATED frame, and what it tells. Its text is shared by all
+// connections that get it.
 type frame struct {
 	form    *form
-	major   int
 	post    *gateway.Frame
-	updates []*update
+	entries []*entry
 	at      time.Time
 }
 
-// pack joins updates into the frames of a reading: those of entities first, then those of insights,
-// each in their order, and each in as few frames as their limit of size allows. An event is so much
-// smaller than a frame that each update fits.
-func pack(updates []*update, r reading, at time.Time) []frame {
+// age is how long ago the oldest write was that the frame tells of, or 0 if that is not known. It
+// compares two clocks.
+func (f frame) age() time.Duration {
+	var oldest time.Time
+	for _, e := range f.entries {
+		if !e.written.IsZero() && (oldest.IsZero() || e.written.Before(oldest)) {
+			oldest = e.written
+		}
+	}
+	if oldest.IsZero() {
+		return 0
+	}
+	return time.Since(oldest)
+}
+
+// pack joins entries into frames: those of entities first, then those of insights, each in their order,
+// and each in as few frames as their limit of size allows. An event is so much smaller than a frame that
+// each update fits.
+func pack(entries []*entry, at time.Time) []frame {
 	var frames []frame
 	for _, f := range []*form{entities, insights} {
-		if r[f.index] == 0 {
-			continue
-		}
-		var of []*update
-		for _, u := range updates {
-			if u.name.form == f {
-				of = append(of, u)
+		var of []*entry
+		for _, e := range entries {
+			if e.name.form == f {
+				of = append(of, e)
 			}
 		}
-		frames = f.pack(frames, of, r[f.index], at)
+		frames = f.pack(frames, of, at)
 	}
 	return frames
 }
 
-func (f *form) pack(frames []frame, updates []*update, major int, at time.Time) []frame {
-	head := len(f.opening(major, at)) + len(closing)
-	for len(updates) > 0 {
-		size, n := head+len(updates[0].fragment(major)), 1
-		for n < len(updates) && size+1+len(updates[n].fragment(major)) <= contracts.MaxFrameBytes {
-			size += 1 + len(updates[n].fragment(major))
+func (f *form) pack(frames []frame, entries []*entry, at time.Time) []frame {
+	for len(entries) > 0 {
+		// All of a plan read the same major: it is part of what a channel has in common.
+		size, n := len(f.opening(entries[0].how.major, at))+len(closing)+len(entries[0].fragment()), 1
+		for n < len(entries) && size+1+len(entries[n].fragment()) <= contracts.MaxFrameBytes {
+			size += 1 + len(entries[n].fragment())
 			n++
 		}
-		frames = append(frames, f.join(updates[:n], major, at, size))
-		updates = updates[n:]
+		frames = append(frames, f.join(entries[:n], at, size))
+		entries = entries[n:]
 	}
 	return frames
 }
 
 // halves splits a frame that was refused for its size.
 func (f frame) halves() []frame {
-	middle := len(f.updates) / 2
+	middle := len(f.entries) / 2
 	return []frame{
-		f.form.join(f.updates[:middle], f.major, f.at, len(f.post.Text())),
-		f.form.join(f.updates[middle:], f.major, f.at, len(f.post.Text())),
+		f.form.join(f.entries[:middle], f.at, len(f.post.Text())),
+		f.form.join(f.entries[middle:], f.at, len(f.post.Text())),
 	}
 }
 
@@ -103,46 +114,48 @@ func (f *form) opening(major int, at time.Time) string {
 		`,"timestamp":"` + at.UTC().Format(timestampForm) + `","data":[`
 }
 
-func (f *form) join(updates []*update, major int, at time.Time, size int) frame {
-	b := append(make([]byte, 0, size), f.opening(major, at)...)
-	for i, u := range updates {
+func (f *form) join(entries []*entry, at time.Time, size int) frame {
+	b := append(make([]byte, 0, size), f.opening(entries[0].how.major, at)...)
+	for i, e := range entries {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, u.fragment(major)...)
+		b = append(b, e.fragment()...)
 	}
-	return frame{form: f, major: major, post: gateway.NewFrame(append(b, closing...)), updates: updates, at: at}
+	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), entries: entries, at: at}
 }
 
-// fragment is what the frames of a major say of u, encoded once.
-func (u *update) fragment(major int) []byte {
-	u.encoding.Lock()
-	defer u.encoding.Unlock()
-	if u.fragments == nil {
-		u.fragments = map[int][]byte{}
-	}
-	b := u.fragments[major]
+// fragment is what a frame says of the entry, encoded once for all channels that say it so.
+func (e *entry) fragment() []byte {
+	c := e.change
+	c.encoding.Lock()
+	defer c.encoding.Unlock()
+	b := c.fragments[e.how]
 	if b == nil {
-		b = encodeUpdate(u.change, major)
-		u.fragments[major] = b
+		if c.fragments == nil {
+			c.fragments = map[telling][]byte{}
+		}
+		b = c.encode(e.how)
+		c.fragments[e.how] = b
 	}
 	return b
 }
 
-// encodeUpdate writes what a frame says of a change. Where the event is of the frame's major, the
-// attributes are its own bytes: whatever a later producer adds goes through.
-func encodeUpdate(c change, major int) []byte {
-	current := c.in(major)
-	b := make([]byte, 0, len(current)+len(c.name.first)+len(c.name.second)+224)
+// encode writes what a frame says of a change. The attributes are the event's own bytes, unless they are
+// of another major: whatever a later producer adds goes through.
+func (c *change) encode(how telling) []byte {
+	var attributes json.RawMessage
+	if how.remove == "" {
+		attributes = how.fields.Project(c.partition(), c.in(how.major).current)
+	}
+	b := make([]byte, 0, len(attributes)+len(c.name.first)+len(c.name.second)+224)
 	b = append(b, c.name.form.first...)
 	b = appendText(b, c.name.first)
 	b = append(b, c.name.form.second...)
 	b = appendText(b, c.name.second)
 	b = append(b, c.name.form.end...)
-	// The state says what happened, not the name of the operation: of those a later producer may
-	// have more.
-	if current == nil {
-		b = append(b, `,"operation":"`+string(contracts.UpdateOperationRemove)+`","reason":"`+string(removal(c))+`"`...)
+	if how.remove != "" {
+		b = append(b, `,"operation":"`+string(contracts.UpdateOperationRemove)+`","reason":"`+string(how.remove)+`"`...)
 	} else {
 		b = append(b, `,"operation":"`+string(contracts.UpdateOperationUpsert)+`"`...)
 	}
@@ -151,16 +164,18 @@ func encodeUpdate(c change, major int) []byte {
 	b = append(b, `,"revision":`...)
 	b = strconv.AppendInt(b, c.version.Revision, 10)
 	b = append(b, '}')
-	if current != nil {
+	if how.remove == "" {
 		b = append(b, `,"attributes":`...)
-		b = append(b, current...)
+		b = append(b, attributes...)
 	}
 	b = append(b, `,"written_at":`...)
 	b = appendText(b, c.writtenAt)
 	return append(b, '}')
 }
 
-func removal(c change) contracts.RemovalReason {
+// removal is why a thing is gone. The state says what happened, and of the name of the operation only
+// what is known here: of those a later producer may have more.
+func removal(c *change) contracts.RemovalReason {
 	if c.operation == contracts.MetricUpdateOperationExpire {
 		return contracts.RemovalReasonExpired
 	}

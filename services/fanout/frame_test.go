@@ -23,13 +23,13 @@ func TestPackLosesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		updates := rapid.SliceOfN(rapid.Custom(drawUpdate), 1, 60).Draw(t, "updates")
-		frames := pack(updates, v1, noon)
+		frames := pack(updates, noon)
 		var got []contracts.UpdateV1
 		for i, f := range frames {
 			if len(f.post.Text()) > contracts.MaxFrameBytes {
 				t.Fatalf("frame of %d bytes", len(f.post.Text()))
 			}
-			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].post.Text())+1+len(f.updates[0].fragment(1)) <= contracts.MaxFrameBytes {
+			if i > 0 && frames[i-1].form == f.form && len(frames[i-1].post.Text())+1+len(f.entries[0].fragment()) <= contracts.MaxFrameBytes {
 				t.Fatalf("frame %d had room for more", i-1)
 			}
 			if cap(f.post.Text()) != len(f.post.Text()) {
@@ -37,7 +37,7 @@ func TestPackLosesNothing(t *testing.T) {
 			}
 			got = append(got, read(t, f.post.Text())...)
 		}
-		slices.SortStableFunc(updates, func(a, b *update) int {
+		slices.SortStableFunc(updates, func(a, b *entry) int {
 			return strings.Compare(b.name.form.contract, a.name.form.contract)
 		})
 		same(t, got, updates)
@@ -48,18 +48,18 @@ func TestHalvesKeepAllUpdates(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		updates := rapid.SliceOfN(rapid.Custom(drawUpdate), 2, 10).Draw(t, "updates")
-		for _, f := range pack(updates, v1, noon) {
-			if len(f.updates) < 2 {
+		for _, f := range pack(updates, noon) {
+			if len(f.entries) < 2 {
 				continue
 			}
 			var got []contracts.UpdateV1
 			for _, half := range f.halves() {
-				if len(half.updates) == 0 {
+				if len(half.entries) == 0 {
 					t.Fatal("an empty half")
 				}
 				got = append(got, read(t, half.post.Text())...)
 			}
-			same(t, got, f.updates)
+			same(t, got, f.entries)
 		}
 	})
 }
@@ -93,7 +93,7 @@ func wantOneFrame(t *testing.T, kind contracts.Kind, body string) {
 	if len(rejects) > 0 {
 		t.Fatal(rejects)
 	}
-	frames := pack(conflate(events)[0].updates, v1, noon)
+	frames := pack(entriesOf(events), noon)
 	if len(frames) != 1 || len(frames[0].post.Text()) > contracts.MaxFrameBytes {
 		t.Errorf("%d frames, the first of %d bytes", len(frames), len(frames[0].post.Text()))
 	}
@@ -127,7 +127,7 @@ func TestFragments(t *testing.T) {
 			e := newEvent("default", "stu_1", 12)
 			e.Data.Current = json.RawMessage(`{"health_score":71.50}`)
 			tc.change(&e.Data)
-			if got := string(encodeUpdate(understood(e).change, 1)); got != tc.want {
+			if got := string(everything(&understood(e).change).fragment()); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
@@ -155,7 +155,7 @@ func TestFragmentsOfInsights(t *testing.T) {
 			e := newInsight("default", "stu_1", noon, 12)
 			e.Data.Current = json.RawMessage(`{"risk_score":84.0}`)
 			tc.change(&e.Data)
-			if got := string(encodeUpdate(understood(e).change, 1)); got != tc.want {
+			if got := string(everything(&understood(e).change).fragment()); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
@@ -165,39 +165,42 @@ func TestFragmentsOfInsights(t *testing.T) {
 func BenchmarkPack(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("updates=%d", n), func(b *testing.B) {
-			updates := make([]*update, n)
+			updates := make([]*entry, n)
 			for i := range updates {
-				updates[i] = &update{change: understood(newEvent("default", fmt.Sprintf("stu_%d", i), 1)).change}
+				updates[i] = everything(&understood(newEvent("default", fmt.Sprintf("stu_%d", i), 1)).change)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, u := range updates {
 					u.fragments = nil
 				}
-				pack(updates, v1, noon)
+				pack(updates, noon)
 			}
 		})
 	}
 }
 
-func drawUpdate(t *rapid.T) *update {
+func drawUpdate(t *rapid.T) *entry {
 	types := contracts.EntityTypes()
 	id, revision := rapid.StringN(1, 40, -1).Draw(t, "id"), rapid.Int64Range(1, 1<<53-1).Draw(t, "revision")
 	e := newEvent("default", id, revision)
 	e.Data.EntityType = types[rapid.IntRange(0, len(types)-1).Draw(t, "type")]
-	c := understood(e).change
-	if rapid.Bool().Draw(t, "insight") {
-		c = understood(newInsight("default", id, noon, revision)).change
-	}
+	i := newInsight("default", id, noon, revision)
 	switch rapid.IntRange(0, 4).Draw(t, "what") {
 	case 0:
-		c.operation, c.current = contracts.MetricUpdateOperationDelete, nil
+		e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationDelete, nil
+		i.Data.Operation, i.Data.Current = contracts.MetricUpdateOperationDelete, nil
 	case 1:
-		c.operation, c.current = contracts.MetricUpdateOperationExpire, nil
+		e.Data.Operation, e.Data.Current = contracts.MetricUpdateOperationExpire, nil
+		i.Data.Operation, i.Data.Current = contracts.MetricUpdateOperationExpire, nil
 	case 2: // white space is the one thing of any size that the schema lets through
-		c.current = append(json.RawMessage(`{`+strings.Repeat(" ", rapid.IntRange(0, 20_000).Draw(t, "size"))), c.current[1:]...)
+		space := []byte(`{` + strings.Repeat(" ", rapid.IntRange(0, 20_000).Draw(t, "size")))
+		e.Data.Current = append(space, e.Data.Current[1:]...)
 	}
-	return &update{change: c}
+	if rapid.Bool().Draw(t, "insight") {
+		return everything(&understood(i).change)
+	}
+	return everything(&understood(e).change)
 }
 
 // read returns the updates of a valid frame of either type. That of an insight reads as one of an
@@ -240,7 +243,7 @@ func (n name) full() (kind, id string) {
 	return n.first, n.second
 }
 
-func same(t *rapid.T, got []contracts.UpdateV1, want []*update) {
+func same(t *rapid.T, got []contracts.UpdateV1, want []*entry) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d updates, want %d", len(got), len(want))
@@ -248,8 +251,8 @@ func same(t *rapid.T, got []contracts.UpdateV1, want []*update) {
 	for i, g := range got {
 		w := want[i]
 		kind, id := w.name.full()
-		if g.EntityID != id || string(g.EntityType) != kind || g.Version != w.version || string(g.Attributes) != string(w.current) {
-			t.Fatalf("update %d: %+v, want %+v", i, g, w.change)
+		if g.EntityID != id || string(g.EntityType) != kind || g.Version != w.version || string(g.Attributes) != string(w.said[0].current) {
+			t.Fatalf("update %d: %+v, want %s", i, g, w.fragment())
 		}
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/view"
 )
 
 // Major is one major version of a type: how its events are read, and what its frames are called.
@@ -61,7 +63,7 @@ func newMajors(all []Major) (majors, error) {
 
 // read decodes an event of any major. The hint names the major that it most likely is; the error is
 // that of the one which knows the event best.
-func (ms majors) read(body []byte, hint string) (event, error) {
+func (ms majors) read(body []byte, hint string) (*event, error) {
 	var best error
 	for _, m := range ms.from(hint) {
 		e, err := m.Read(body)
@@ -75,7 +77,7 @@ func (ms majors) read(body []byte, hint string) (event, error) {
 	if closeness(best) == 0 {
 		best = contracts.Invalid{Pointer: "/type", Keyword: contracts.KeywordUnknownType, Message: "no event of this type is delivered"}
 	}
-	return event{}, best
+	return nil, best
 }
 
 // from lists the majors, the named one first.
@@ -99,32 +101,35 @@ func closeness(err error) int {
 	return 2
 }
 
-// translate says an event of major m in the words of the other majors of its type, at once, so that
-// one which cannot be said is refused before anybody was told the half of it.
-func (ms majors) translate(m Major, e Event) (event, error) {
-	c := change{
+// translate says an event of major m in the words of all majors of its type, at once, so that one
+// which cannot be said is refused before anybody was told the half of it.
+func (ms majors) translate(m Major, e Event) (*event, error) {
+	all := &event{tenant: e.Tenant, trace: e.TraceParent, change: change{
 		name: name{formOf(m.Type), e.First, e.Second}, operation: e.Operation,
-		version: e.Version, writtenAt: e.WrittenAt, major: m.Version, current: e.Current,
+		version: e.Version, writtenAt: e.WrittenAt, major: m.Version,
+	}}
+	if at, err := time.Parse(time.RFC3339, e.WrittenAt); err == nil {
+		all.written = at
 	}
 	for _, other := range ms {
-		if other.Type != m.Type || other.Version == m.Version {
+		if other.Type != m.Type {
 			continue
 		}
-		said, err := ms.convert(m, other, e)
+		current, err := ms.convert(m, other, e.First, e.Current)
 		if err != nil {
-			return event{}, contracts.Invalid{Pointer: "/data/current", Keyword: "conversion", Message: "cannot be said in " + other.name() + ": " + err.Error()}
+			return nil, contracts.Invalid{Pointer: "/data/current", Keyword: "conversion", Message: "cannot be said in " + other.name() + ": " + err.Error()}
 		}
-		c.others = append(c.others, words{other.Version, said})
+		w := words{major: other.Version, current: current, image: view.NewImage(current)}
+		if previous, err := ms.convert(m, other, e.First, e.Previous); err == nil && previous != nil {
+			w.previous = view.NewImage(previous)
+		}
+		all.said = append(all.said, w)
 	}
-	return event{tenant: e.Tenant, change: c}, nil
+	return all, nil
 }
 
-// convert walks from one major to another, step by step.
-func (ms majors) convert(from, to Major, e Event) (json.RawMessage, error) {
-	said, entityType := e.Current, ""
-	if formOf(from.Type) == entities {
-		entityType = e.First
-	}
+// convert walks with a state from one major to another, step by step.
+func (ms majors) convert(from, to Major, entityType string, said json.RawMessage) (json.RawMessage, error) {
 	for from.Version != to.Version && said != nil {
 		step, next := from.Up, from.Version+1
 		if to.Version < from.Version {

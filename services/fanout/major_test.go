@@ -24,7 +24,7 @@ func sideBySide() []Major {
 		Read: func(body []byte) (Event, error) {
 			e, err := nextmajor.Decode(body)
 			d := e.Data
-			return Event{e.Tenant, string(d.EntityType), d.EntityID, d.Operation, d.Version, d.WrittenAt, d.Current}, err
+			return Event{e.Tenant, e.TraceParent, string(d.EntityType), d.EntityID, d.Operation, d.Version, d.WrittenAt, d.Current, d.Previous}, err
 		},
 	})
 }
@@ -160,7 +160,7 @@ func TestFanoutIsAConsumer(t *testing.T) {
 		for _, r := range rejects {
 			return errors.New(r.reason)
 		}
-		for _, f := range pack(conflate(events)[0].updates, v1, noon) {
+		for _, f := range pack(entriesOf(events), noon) {
 			kind := contracts.KindMetricUpdateFrameV1
 			if f.form == insights {
 				kind = contracts.KindInsightCreatedFrameV1

@@ -5,107 +5,198 @@ import (
 	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 )
 
-// delivery brings a window's frames to one connection, in order and one at a time. Its fate is
-// recorded in the updates that the connection does not get.
-type delivery struct {
-	*window
-	connection registry.Connection
-	place      *place
-}
-
-// frames posts all, and gives the poster back.
-func (d delivery) frames(ctx context.Context, all []frame) {
-	defer d.place.leave()
-	for i, f := range all {
-		switch d.frame(ctx, f) {
-		case delivered, oversize:
-		case closed:
-			return
-		default:
-			for _, f := range all[i:] {
-				d.miss(f.updates)
-			}
-			return
-		}
-	}
-}
-
-// frame posts one frame until there is a verdict that ends it: delivered, oversize, closed,
-// interrupted, refused or spent. What an oversize frame does not bring is recorded here, all else
-// is the caller's to record.
-func (d delivery) frame(ctx context.Context, f frame) verdict {
-	for try := 1; ; {
-		err := d.post(ctx, f)
-		v := judge(attempt{
-			err:    err,
-			ended:  ctx.Err() != nil,
-			young:  time.Since(d.connection.ConnectedAt) < d.NewbornAge,
-			single: len(f.updates) == 1,
-			last:   try >= d.Tries,
-		})
-		d.count(v)
-		switch v {
-		case newborn:
-			if !d.place.pause(ctx, jitter(newbornPause)) {
-				return interrupted
-			}
-		case again:
-			try++
-			if !d.place.pause(ctx, pauseBefore(try, err)) {
-				return interrupted
-			}
-		case split:
-			return d.split(ctx, f)
-		case closed:
-			d.close(ctx)
-			return v
-		case oversize:
-			d.miss(f.updates)
-			d.Log.ErrorContext(ctx, "update does not fit", d.logID(), "kind", fault.KindOf(err).String(), "bytes", len(f.post.Text()))
-			return v
-		case refused:
-			d.alarm.Do(func() {
-				d.Log.ErrorContext(ctx, "post refused: check permission and WEBSOCKET_API_ENDPOINT", d.logID(),
-					"kind", fault.KindOf(err).String(), "error", err.Error())
-			})
-			return v
-		case spent:
-			d.Log.WarnContext(ctx, "connection not served", d.logID(), "kind", fault.KindOf(err).String(), "error", err.Error(), "attempt", try)
-			return v
-		default:
-			return v
-		}
-	}
-}
-
-func (d delivery) post(ctx context.Context, f frame) error {
-	ctx, cancel := context.WithTimeout(ctx, d.PostTimeout)
-	defer cancel()
-	return d.Gateway.Post(ctx, d.connection.ID, f.post)
-}
-
-func (d delivery) split(ctx context.Context, f frame) verdict {
-	for _, half := range f.halves() {
-		if v := d.frame(ctx, half); v != delivered && v != oversize {
-			return v
-		}
-	}
-	return delivered
-}
-
-// close takes the connection out of the registry. If that fails, the next post to it will be
-// answered in the same way, so it is not worth a retry here.
-func (d delivery) close(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.PostTimeout)
-	defer cancel()
-	if err := d.Registry.Close(ctx, d.connection.ID); err != nil {
-		d.Log.WarnContext(ctx, "gone connection not removed", d.logID(), "kind", fault.KindOf(err).String(), "error", err.Error())
+// serve posts a mailbox everything that waits for it, and acts on the verdict.
+func (e *engine) serve(box *mailbox) {
+	// First the permission and then the plan: what comes while it waits is in the frame.
+	if !e.pace.wait(e.ctx) {
+		e.finish(box, drain{}, true, interrupted, e.ctx.Err())
 		return
 	}
-	d.Log.InfoContext(ctx, "gone connection removed", d.logID(), "age_ms", time.Since(d.connection.ConnectedAt).Milliseconds())
+	e.mu.Lock()
+	owed := box.owed
+	d := box.tenant.draw(box)
+	e.mu.Unlock()
+
+	v, err := delivered, error(nil)
+	permits := 1 // the one above
+	if owed {
+		v, err = e.postFrame(box, frame{post: resyncFrame(time.Now())}, &permits)
+		owed = v != delivered
+	}
+	if d.plan != nil {
+		for _, f := range d.plan.frames() {
+			if v != delivered {
+				break
+			}
+			v, err = e.postFrame(box, f, &permits)
+		}
+	}
+	if v.marks() && !e.mark(box, v, err) {
+		v = again // the messages wait until the mark is made
+	}
+	e.finish(box, d, owed, v, err)
+	switch v {
+	case closed:
+		e.forget(box)
+	case refused:
+		e.Log.ErrorContext(e.ctx, "post refused: check permission and WEBSOCKET_API_ENDPOINT", registry.LogID(box.id),
+			"kind", fault.KindOf(err).String(), "error", err.Error())
+	}
 }
 
-func (d delivery) logID() any { return registry.LogID(d.connection.ID) }
+// postFrame posts one frame, in halves if need be. Each post but the first needs a permit of its own.
+func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error) {
+	if *permits == 0 && !e.pace.wait(e.ctx) {
+		return interrupted, e.ctx.Err()
+	}
+	*permits = 0
+	start := time.Now()
+	err := e.postOnce(box, f.post)
+	v := judge(attempt{
+		err:     err,
+		ended:   e.ctx.Err() != nil,
+		late:    err != nil && time.Since(start) >= e.PostTimeout,
+		young:   time.Since(box.connectedAt) < e.NewbornAge,
+		account: e.pace.record(box.id, err != nil && fault.KindOf(err) == fault.Throttled),
+		single:  len(f.entries) < 2,
+		tries:   box.tries,
+		last:    box.tries+1 >= e.Tries,
+	})
+	e.Meter.Post(v.String(), len(f.entries), len(f.post.Text()), f.age())
+	if v != split {
+		return v, err
+	}
+	for _, half := range f.halves() {
+		if v, err := e.postFrame(box, half, permits); v != delivered {
+			return v, err
+		}
+	}
+	return delivered, nil
+}
+
+func (e *engine) postOnce(box *mailbox, f *gateway.Frame) error {
+	ctx, cancel := context.WithTimeout(e.ctx, e.PostTimeout)
+	defer cancel()
+	return e.Gateway.Post(ctx, box.id, f)
+}
+
+// mark notes durably that a connection must synchronise, and reports whether it did.
+func (e *engine) mark(box *mailbox, v verdict, cause error) bool {
+	log := e.Log.With(registry.LogID(box.id), "verdict", v.String(), "kind", fault.KindOf(cause).String())
+	if e.marked(box) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, e.PostTimeout)
+	defer cancel()
+	if err := e.Registry.MarkResync(ctx, box.id); err != nil {
+		log.WarnContext(e.ctx, "connection not marked for synchronisation", "error", err.Error())
+		return false
+	}
+	log.InfoContext(e.ctx, "connection marked for synchronisation", "error", cause.Error())
+	return true
+}
+
+func (e *engine) marked(box *mailbox) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return box.detached
+}
+
+// finish moves the mailbox on, or lets it try again. It may still be owed the word to synchronise.
+func (e *engine) finish(box *mailbox, d drain, owed bool, v verdict, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d.plan != nil {
+		d.plan.users--
+	}
+	box.state = idle
+	if box.owed && !owed {
+		box.owed, box.told = false, true
+	}
+	if len(box.places) == 0 { // the registry has let it go meanwhile
+		delete(box.tenant.boxes, box.id)
+		return
+	}
+	switch v {
+	case delivered:
+		e.move(d)
+		if e.speedUp(box) {
+			return
+		}
+	case closed:
+		for len(box.places) > 0 {
+			e.leave(box, box.places[0])
+		}
+		delete(box.tenant.boxes, box.id)
+		return
+	case newborn:
+		e.park(box, jitter(newbornPause))
+		return
+	case paced:
+		e.park(box, jitter(pacedPause))
+		return
+	case again:
+		box.tries++
+		e.park(box, pauseBefore(box.tries+1, err))
+		return
+	case slow, hung, spent, oversize:
+		e.detach(box)
+		if v == oversize {
+			e.move(d)
+		}
+		e.slowDown(box)
+		return
+	case refused:
+		e.fail(d) // and wait for their next coming
+		return
+	case interrupted:
+		return
+	}
+	if box.more || box.behind() {
+		e.enqueue(box)
+	}
+	e.startPosters()
+}
+
+// move puts the places of a drain where it ended. Those that were left meanwhile do not matter.
+func (e *engine) move(d drain) {
+	for _, t := range d.targets {
+		p := t.place
+		if p.held == nil {
+			continue
+		}
+		p.channel.release(p)
+		p.cursor = max(p.cursor, t.to)
+		p.channel.hold(p, p.slow)
+		e.advance(p.channel)
+	}
+}
+
+// fail has the messages come again that a drain was to bring.
+func (e *engine) fail(d drain) {
+	for _, t := range d.targets {
+		for _, end := range t.place.channel.ends {
+			if end.offset > t.place.cursor {
+				end.round.failed = true
+				e.tryEnd(end.round)
+			}
+		}
+	}
+}
+
+// forget takes the connection out of the registry, also when the engine stops meanwhile. If that fails,
+// the next post to it will be answered in the same way, so it is not worth a retry here.
+func (e *engine) forget(box *mailbox) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), e.PostTimeout)
+	defer cancel()
+	log := e.Log.With(registry.LogID(box.id), "age_ms", time.Since(box.connectedAt).Milliseconds())
+	if err := e.Registry.Close(ctx, box.id); err != nil {
+		log.WarnContext(e.ctx, "gone connection not removed", "kind", fault.KindOf(err).String(), "error", err.Error())
+		return
+	}
+	log.InfoContext(e.ctx, "gone connection removed")
+}

@@ -1,72 +1,60 @@
 package fanout
 
 import (
-	"context"
 	"log/slog"
 	"time"
 )
 
-// Report is what became of a window.
+// Meter is told what happens, from many goroutines. It must not block.
+type Meter interface {
+	// Post is told of each post that has ended: its verdict, the updates in the frame, its bytes, and
+	// the time since the oldest write in it, 0 where that is not known.
+	Post(verdict string, updates, bytes int, age time.Duration)
+	// Round is told of the messages that shared a read of the registry, when they are settled.
+	Round(Report)
+	// Depth is told, from time to time, how many messages are under way, and how many mailboxes have
+	// something waiting.
+	Depth(messages, mailboxes int)
+}
+
+type unmetered struct{}
+
+func (unmetered) Post(string, int, int, time.Duration) {}
+func (unmetered) Round(Report)                         {}
+func (unmetered) Depth(int, int)                       {}
+
+// Report is what became of the messages of a tenant that shared one read of the registry.
 type Report struct {
-	Messages    int // received
-	Invalid     int // of these, not valid events
-	Updates     int // entities and insights among them; the rest was repeated or superseded
-	Connections int // to which a delivery was begun
-	Frames      int // distinct frames; each connection of a tenant gets the tenant's
-	Posts       map[string]int
-	Failed      int // messages left in the queue, because some connection was not served
-	Unlettered  int // invalid messages that could not be moved to the dead-letter queue
-	Returned    int // messages handed back, because the worker was cut off
-	Undeleted   int // messages that are done and could not be deleted
-	Crossed     int // connections that the registry wrongly counted to a tenant
-	Duration    time.Duration
-	// Lag is the time from the oldest write in the window to its last delivery, or to now if there
-	// was none. It compares two clocks.
-	Lag time.Duration
+	Outcome  string        // done, failed or unfinished
+	Messages int           // events, repeated and superseded ones among them
+	Rows     int           // of the registry that were read for them
+	Age      time.Duration // since the longest waiting of them was first sent to the queue
+	Duration time.Duration // since the read began
 }
 
-func (w *window) report(audiences []*audience, invalid, kept int) Report {
-	now := time.Now()
-	r := Report{
-		Messages:    len(w.messages),
-		Invalid:     invalid,
-		Unlettered:  kept,
-		Connections: int(w.connections.Load()),
-		Frames:      int(w.frameCount.Load()),
-		Crossed:     int(w.crossed.Load()),
-		Posts:       map[string]int{},
-		Duration:    now.Sub(w.receivedAt),
-	}
-	for _, a := range audiences {
-		r.Updates += len(a.updates)
-	}
-	for v := range w.posts {
-		if n := w.posts[v].Load(); n > 0 {
-			r.Posts[verdict(v).String()] = int(n)
+func (e *engine) report(r *round, what fate) {
+	report := Report{Outcome: what.String(), Messages: len(r.events), Rows: r.rows, Duration: time.Since(r.begin)}
+	for _, v := range r.events {
+		if !v.message.SentAt.IsZero() {
+			report.Age = max(report.Age, time.Since(v.message.SentAt))
 		}
 	}
-	if first := oldest(audiences); !first.IsZero() {
-		last := now
-		if at := w.lastPost.Load(); at > 0 {
-			last = time.UnixMilli(at)
-		}
-		r.Lag = last.Sub(first)
-	}
-	return r
-}
-
-func (r Report) log(ctx context.Context, log *slog.Logger) {
 	level := slog.LevelInfo
-	if r.Failed+r.Unlettered+r.Undeleted+r.Crossed > 0 {
+	if what == failed {
 		level = slog.LevelWarn
 	}
-	posts := make([]any, 0, 2*len(r.Posts))
-	for v, n := range r.Posts {
-		posts = append(posts, v, n)
-	}
-	log.Log(ctx, level, "window",
-		"messages", r.Messages, "invalid", r.Invalid, "updates", r.Updates,
-		"connections", r.Connections, "frames", r.Frames, slog.Group("posts", posts...),
-		"failed", r.Failed, "unlettered", r.Unlettered, "returned", r.Returned, "undeleted", r.Undeleted, "crossed", r.Crossed,
-		"duration_ms", r.Duration.Milliseconds(), "lag_ms", r.Lag.Milliseconds())
+	e.Log.Log(e.ctx, level, "round", "outcome", report.Outcome, "messages", report.Messages, "rows", report.Rows,
+		"trace", r.trace(), "queue_age_ms", report.Age.Milliseconds(), "duration_ms", report.Duration.Milliseconds())
+	e.Meter.Round(report)
 }
+
+// trace is the trace of the round's first event, by which it can be found.
+func (r *round) trace() string {
+	if len(r.events) == 0 {
+		return ""
+	}
+	return r.events[0].trace
+}
+
+// String is the fate's name in logs and metrics.
+func (f fate) String() string { return [...]string{"done", "failed", "unfinished"}[f] }

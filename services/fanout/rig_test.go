@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
 	"github.com/iops-dashboard/live/services/internal/queue/memqueue"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -40,6 +41,7 @@ type rig struct {
 
 	mu      sync.Mutex
 	reports []Report
+	posts   map[string]int // by verdict
 }
 
 // bubble runs test with a rig whose worker has not started. The bubble's clock moves when all
@@ -67,17 +69,13 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	}
 	config := Config{
 		Queue: r.queue, Registry: r.registry, Gateway: r.gateway,
-		Log: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Observe: func(report Report) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.reports = append(r.reports, report)
-		},
+		Log:   slog.New(slog.NewJSONHandler(r.log, nil)),
+		Meter: r,
 	}
 	if change != nil {
 		change(&config)
 	}
-	worker, err := New(config)
+	worker, err := NewWorker(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,24 +103,34 @@ func (r *rig) end() {
 		r.stop()
 		<-r.stopped
 		r.stop = nil
-		r.wantIdle()
 	}
 }
 
-// wantIdle checks that a worker that does not run holds no place anywhere.
-func (r *rig) wantIdle() {
-	r.t.Helper()
-	for name, places := range map[string]chan struct{}{
-		"posters": r.worker.posters.posters, "parked": r.worker.posters.parked, "readers": r.worker.readers,
-	} {
-		if n := len(places); n > 0 {
-			r.t.Errorf("%d %s are still taken", n, name)
-		}
+// Post, Round and Depth make the rig a Meter.
+func (r *rig) Post(verdict string, _, _ int, _ time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.posts == nil {
+		r.posts = map[string]int{}
 	}
-	if all := int64(r.worker.UnderWay); r.worker.room.TryAcquire(all) {
-		r.worker.room.Release(all)
-	} else {
-		r.t.Error("messages are still under way")
+	r.posts[verdict]++
+}
+
+func (r *rig) Round(report Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports = append(r.reports, report)
+}
+
+func (r *rig) Depth(int, int) {}
+
+// wantPosts checks how many posts had a verdict.
+func (r *rig) wantPosts(verdict string, want int) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.posts[verdict] != want {
+		r.t.Errorf("%d posts %s, want %d; all: %v", r.posts[verdict], verdict, want, r.posts)
 	}
 }
 
@@ -147,6 +155,10 @@ func (r *rig) frames(id string) string {
 	r.t.Helper()
 	var frames []string
 	for _, f := range r.gateway.Frames(id) {
+		if resync(f) {
+			frames = append(frames, "RESYNC")
+			continue
+		}
 		var updates []string
 		for _, u := range read(r.t, f) {
 			updates = append(updates, fmt.Sprintf("%s@%d", u.EntityID, u.Version.Revision))
@@ -155,6 +167,11 @@ func (r *rig) frames(id string) string {
 		frames = append(frames, strings.Join(updates, " "))
 	}
 	return strings.Join(frames, " | ")
+}
+
+func resync(frame []byte) bool {
+	var f contracts.ResyncFrameV1
+	return json.Unmarshal(frame, &f) == nil && f.Type == contracts.ResyncFrameV1Type && contracts.ValidateProducer(contracts.KindResyncFrameV1, frame) == nil
 }
 
 func (r *rig) wantFrames(id, want string) {
@@ -178,7 +195,7 @@ func (r *rig) wantQueue(waiting, dead int) {
 func (r *rig) wantWatchers(tenant string, want int) {
 	r.t.Helper()
 	got := 0
-	for page, err := range r.registry.Watchers(context.Background(), tenant) {
+	for page, err := range r.registry.Watching(context.Background(), registry.Query{Tenant: tenant, Types: []string{"student", "tutor", "subject", "region", "insight"}}) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -189,7 +206,23 @@ func (r *rig) wantWatchers(tenant string, want int) {
 	}
 }
 
-func (r *rig) windows() []Report {
+// marked reports whether the registry says that a connection must synchronise.
+func (r *rig) marked(tenant, id string) bool {
+	r.t.Helper()
+	for page, err := range r.registry.Watching(context.Background(), registry.Query{Tenant: tenant, Types: []string{"student", "tutor", "subject", "region", "insight"}}) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, w := range page {
+			if w.ID == id {
+				return w.Resync
+			}
+		}
+	}
+	return false
+}
+
+func (r *rig) rounds() []Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Report(nil), r.reports...)

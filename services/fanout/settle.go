@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// lettersAtOnce bounds the dead letters that a window writes at a time.
+	// lettersAtOnce bounds the dead letters that are written at a time for one batch.
 	lettersAtOnce = 8
 	// settleTries is how often the deletion of a message is asked for.
 	settleTries = 3
 )
 
 // deadLetter moves rejects to the dead-letter queue and returns those that it could not move.
-func (w *window) deadLetter(ctx context.Context, rejects []rejected) (kept []rejected) {
+func (s *shell) deadLetter(ctx context.Context, rejects []rejected) (kept []queue.Message) {
 	var (
 		mu      sync.Mutex
 		all     sync.WaitGroup
@@ -27,8 +27,8 @@ func (w *window) deadLetter(ctx context.Context, rejects []rejected) (kept []rej
 		writers <- struct{}{}
 		all.Go(func() {
 			defer func() { <-writers }()
-			log := w.Log.With("message_id", r.message.ID, "attempt", r.message.ReceiveCount, "reason", r.reason)
-			err := w.Queue.DeadLetter(ctx, r.message, r.reason)
+			log := s.Log.With("message_id", r.message.ID, "attempt", r.message.ReceiveCount, "reason", r.reason)
+			err := s.Queue.DeadLetter(ctx, r.message, r.reason)
 			if err == nil {
 				log.WarnContext(ctx, "message dead-lettered", "kind", fault.Invalid.String())
 				return
@@ -36,53 +36,34 @@ func (w *window) deadLetter(ctx context.Context, rejects []rejected) (kept []rej
 			log.ErrorContext(ctx, "message not dead-lettered", "kind", fault.KindOf(err).String(), "error", err.Error())
 			mu.Lock()
 			defer mu.Unlock()
-			kept = append(kept, r)
+			kept = append(kept, r.message)
 		})
 	}
 	all.Wait()
 	return kept
 }
 
-// settle gives each message of the window its end: deleted if its update is done, handed back if
-// the worker was cut off, and otherwise left alone. A message that failed is not handed back: it
-// would return at once and use up its deliveries before an outage can pass.
-func (w *window) settle(audiences []*audience, rejects, kept []rejected) Report {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.work), w.settling())
-	defer cancel()
-
-	var done, back []queue.Message
-	report := w.report(audiences, len(rejects), len(kept))
-	for _, a := range audiences {
-		for _, u := range a.updates {
-			switch {
-			case u.unfinished.Load():
-				back = append(back, u.messages...)
-			case u.failed.Load():
-				report.Failed += len(u.messages)
-			default:
-				done = append(done, u.messages...)
-			}
+// settle gives messages their end: deleted if they are done, handed back if the engine was cut off,
+// and otherwise left alone. A message that failed is not handed back: it would return at once and use
+// up its deliveries before an outage can pass.
+func (s *shell) settle(ctx context.Context, messages []queue.Message, what fate) {
+	switch what {
+	case done:
+		s.delete(ctx, messages)
+	case unfinished:
+		if err := s.Queue.Return(ctx, messages); err != nil {
+			s.Log.WarnContext(ctx, "messages not handed back", "kind", fault.KindOf(err).String(), "error", err.Error())
 		}
+	case failed:
 	}
-	if w.work.Err() != nil {
-		for _, r := range kept {
-			back = append(back, r.message)
-		}
-	}
-	report.Returned = len(back)
-	if err := w.Queue.Return(ctx, back); err != nil {
-		w.Log.WarnContext(ctx, "messages not handed back", "kind", fault.KindOf(err).String(), "error", err.Error())
-	}
-	report.Undeleted = w.delete(ctx, done)
-	return report
 }
 
-// delete ends the messages, and returns how many remain. Those come again, which is harmless.
-func (w *window) delete(ctx context.Context, messages []queue.Message) int {
+// delete ends the messages. Those that it cannot delete come again, which is harmless.
+func (s *shell) delete(ctx context.Context, messages []queue.Message) {
 	for try := 1; len(messages) > 0; try++ {
-		err := w.Queue.Delete(ctx, messages)
+		err := s.Queue.Delete(ctx, messages)
 		if err == nil {
-			return 0
+			return
 		}
 		temporary := fault.KindOf(err).Temporary()
 		if failed, ok := errors.AsType[*queue.BatchError](err); ok {
@@ -93,10 +74,9 @@ func (w *window) delete(ctx context.Context, messages []queue.Message) int {
 			}
 		}
 		if try == settleTries || !temporary || !sleep(ctx, pauseBefore(try+1, err)) {
-			w.Log.WarnContext(ctx, "messages not deleted", "messages", len(messages), "attempt", try,
+			s.Log.WarnContext(ctx, "messages not deleted", "messages", len(messages), "attempt", try,
 				"kind", fault.KindOf(err).String(), "error", err.Error())
-			return len(messages)
+			return
 		}
 	}
-	return 0
 }

@@ -12,47 +12,68 @@ import (
 // rows that fit, the first counts.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	const any, yes, no = 0, 1, 2
-	table := []struct {
-		kinds                      []fault.Kind // none: success
-		ended, young, single, last int
-		want                       verdict
-	}{
-		{nil, any, any, any, any, delivered},
-		{every(), yes, any, any, any, interrupted},
-		{kinds(fault.Gone), no, yes, any, any, newborn},
-		{kinds(fault.Gone), no, no, any, any, closed},
-		{kinds(fault.TooLarge), no, any, yes, any, oversize},
-		{kinds(fault.TooLarge), no, any, no, any, split},
-		{kinds(fault.Denied, fault.Invalid), no, any, any, any, refused},
-		{kinds(fault.Throttled, fault.Transient, fault.Internal), no, any, any, yes, spent},
-		{kinds(fault.Throttled, fault.Transient, fault.Internal), no, any, any, no, again},
-	}
-	fits := func(want int, is bool) bool { return want == any || (want == yes) == is }
-	flags := []bool{false, true}
-	for _, kind := range append([]fault.Kind{-1}, every()...) {
-		for _, ended := range flags {
-			for _, young := range flags {
-				for _, single := range flags {
-					for _, last := range flags {
-						a := attempt{ended: ended, young: young, single: single, last: last}
-						if kind >= 0 {
-							a.err = fault.New("gateway.Post", kind, nil)
-						}
-						rows := 0
-						for _, row := range table {
-							if !has(row.kinds, kind) || !fits(row.ended, ended) || !fits(row.young, young) || !fits(row.single, single) || !fits(row.last, last) {
-								continue
-							}
-							if rows++; judge(a) != row.want {
-								t.Errorf("judge(%+v) = %v, want %v", a, judge(a), row.want)
-							}
-						}
-						if rows != 1 {
-							t.Errorf("%d rows for %+v", rows, a)
-						}
-					}
+	type circumstances struct{ ended, late, young, account, single, tried, last bool }
+	is := func(which ...func(circumstances) bool) func(circumstances) bool {
+		return func(c circumstances) bool {
+			for _, f := range which {
+				if !f(c) {
+					return false
 				}
+			}
+			return true
+		}
+	}
+	not := func(f func(circumstances) bool) func(circumstances) bool {
+		return func(c circumstances) bool { return !f(c) }
+	}
+	ended := func(c circumstances) bool { return c.ended }
+	late := func(c circumstances) bool { return c.late }
+	young := func(c circumstances) bool { return c.young }
+	account := func(c circumstances) bool { return c.account }
+	single := func(c circumstances) bool { return c.single }
+	tried := func(c circumstances) bool { return c.tried }
+	last := func(c circumstances) bool { return c.last }
+	outage := kinds(fault.Transient, fault.Internal)
+	table := []struct {
+		kinds []fault.Kind // none: success
+		when  func(circumstances) bool
+		want  verdict
+	}{
+		{nil, is(), delivered},
+		{every(), is(ended), interrupted},
+		{kinds(fault.Gone), is(not(ended), young), newborn},
+		{kinds(fault.Gone), is(not(ended), not(young)), closed},
+		{kinds(fault.TooLarge), is(not(ended), single), oversize},
+		{kinds(fault.TooLarge), is(not(ended), not(single)), split},
+		{kinds(fault.Denied, fault.Invalid), is(not(ended)), refused},
+		{kinds(fault.Throttled), is(not(ended), account), paced},
+		{kinds(fault.Throttled), is(not(ended), not(account), not(tried)), again},
+		{kinds(fault.Throttled), is(not(ended), not(account), tried), slow},
+		{outage, is(not(ended), late), hung},
+		{outage, is(not(ended), not(late), last), spent},
+		{outage, is(not(ended), not(late), not(last)), again},
+	}
+	for _, kind := range append([]fault.Kind{-1}, every()...) {
+		for bits := range 1 << 7 {
+			c := circumstances{bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0, bits&16 > 0, bits&32 > 0, bits&64 > 0}
+			a := attempt{ended: c.ended, late: c.late, young: c.young, account: c.account, single: c.single, last: c.last}
+			if c.tried {
+				a.tries = 1
+			}
+			if kind >= 0 {
+				a.err = fault.New("gateway.Post", kind, nil)
+			}
+			rows := 0
+			for _, row := range table {
+				if !has(row.kinds, kind) || !row.when(c) {
+					continue
+				}
+				if rows++; judge(a) != row.want {
+					t.Errorf("judge(%+v) = %v, want %v", a, judge(a), row.want)
+				}
+			}
+			if rows != 1 {
+				t.Errorf("%d rows for %+v", rows, a)
 			}
 		}
 	}

@@ -262,11 +262,13 @@ func setup(t *testing.T, auth session.Auth) *testBundle {
 func (b *testBundle) watchers(tenant string) []registry.Connection {
 	b.t.Helper()
 	var all []registry.Connection
-	for page, err := range b.registry.Watchers(b.t.Context(), tenant) {
+	for page, err := range b.registry.Watching(b.t.Context(), registry.Query{Tenant: tenant}) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		all = append(all, page...)
+		for _, w := range page {
+			all = append(all, w.Connection)
+		}
 	}
 	return all
 }

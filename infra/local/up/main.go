@@ -19,6 +19,7 @@ import (
 
 	"github.com/iops-dashboard/live/infra/local"
 	"github.com/iops-dashboard/live/infra/local/install"
+	"github.com/iops-dashboard/live/infra/topology"
 )
 
 const usage = `Usage: scripts/up [options]
@@ -35,6 +36,9 @@ Options:
   --dir DIR             where data, logs and the env file go (default .local)
   --dashboard-port N    port of the dashboard (default: a free one)
   --gateway-port N      port of the WebSocket gateway (default: a free one)
+  --shards K            fanout queues, each with a worker for its part of the audience (default 1)
+  --previous-shards K   how many there were before, whose messages are still to be delivered
+  --fanout HOW          who serves a fanout queue: worker (default), or function, as on Lambda
   --verbose             print every line that every part logs
   --install             install and build everything, then end
   --help                print this
@@ -50,6 +54,8 @@ type flags struct {
 	headless, noSimulate, verbose, install bool
 	readyFile, dir                         string
 	dashboardPort, gatewayPort             int
+	shards, previousShards                 int
+	fanout                                 string
 }
 
 func main() {
@@ -75,6 +81,9 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.dir, "dir", "", "")
 	set.IntVar(&f.dashboardPort, "dashboard-port", 0, "")
 	set.IntVar(&f.gatewayPort, "gateway-port", 0, "")
+	set.IntVar(&f.shards, "shards", 1, "")
+	set.IntVar(&f.previousShards, "previous-shards", 0, "")
+	set.StringVar(&f.fanout, "fanout", "worker", "")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -83,6 +92,12 @@ func parse(args []string) (flags, error) {
 	}
 	if set.NArg() > 0 {
 		return f, fmt.Errorf("%q is not an option; scripts/up --help lists them", set.Arg(0))
+	}
+	if f.shards < 1 || f.shards > topology.Buckets || f.previousShards < 0 || f.previousShards > topology.Buckets {
+		return f, fmt.Errorf("there can be 1 to %d shards", topology.Buckets)
+	}
+	if f.fanout != "worker" && f.fanout != "function" {
+		return f, fmt.Errorf("--fanout is worker or function, not %q", f.fanout)
 	}
 	return f, nil
 }
@@ -121,6 +136,9 @@ func run(args []string) error {
 	opts := local.Options{
 		Root: root, Dashboard: true, Simulate: !f.noSimulate,
 		DashboardPort: f.dashboardPort, GatewayPort: f.gatewayPort,
+		Topology: topology.New(topology.Options{
+			Shards: f.shards, PreviousShards: f.previousShards, FanoutFunction: f.fanout == "function",
+		}),
 		Say: say, Tell: teller(terminal, f.verbose),
 	}
 	if f.dir != "" {

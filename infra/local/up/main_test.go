@@ -31,12 +31,17 @@ func TestBannersPathIsOneThatAShellTakes(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	f, err := parse([]string{"--headless", "--no-simulate", "--ready-file", "r", "--dir=d e", "--gateway-port", "1", "--dashboard-port", "2", "--verbose"})
-	if want := (flags{headless: true, noSimulate: true, verbose: true, readyFile: "r", dir: "d e", gatewayPort: 1, dashboardPort: 2}); err != nil || f != want {
+	f, err := parse([]string{"--headless", "--no-simulate", "--ready-file", "r", "--dir=d e", "--gateway-port", "1", "--dashboard-port", "2", "--verbose", "--shards", "4", "--previous-shards=1", "--fanout", "function"})
+	if want := (flags{headless: true, noSimulate: true, verbose: true, readyFile: "r", dir: "d e", gatewayPort: 1, dashboardPort: 2, shards: 4, previousShards: 1, fanout: "function"}); err != nil || f != want {
 		t.Errorf("got %+v, %v; want %+v", f, err, want)
 	}
 	if _, err := parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("-h gives %v", err)
+	}
+	for _, args := range [][]string{{"--shards", "0"}, {"--shards", "17"}, {"--previous-shards", "-1"}, {"--fanout", "cloud"}} {
+		if _, err := parse(args); err == nil {
+			t.Errorf("%v is accepted", args)
+		}
 	}
 	for _, args := range [][]string{{"--gateway-port", "x"}, {"--nope"}, {"stray"}} {
 		if _, err := parse(args); err == nil || !strings.Contains(err.Error(), "--help") {

@@ -33,7 +33,7 @@ func TestStartNeedsItsEnvironment(t *testing.T) {
 	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "FANOUT_VISIBILITY", "WEBSOCKET_API_ENDPOINT"} {
 		t.Setenv(name, "")
 	}
-	err := start(t.Context(), slog.New(slog.DiscardHandler))
+	err := work(t.Context(), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "FANOUT_DLQ_URL") || !strings.Contains(err.Error(), "CONNECTIONS_TABLE") {
 		t.Errorf("%v", err)
 	}
@@ -59,7 +59,7 @@ func TestProgram(t *testing.T) {
 	connections := awstest.Table(t)
 	url, dead := newQueue(t, messages), newQueue(t, messages)
 	for name, value := range map[string]string{
-		"CONNECTIONS_TABLE": connections, "FANOUT_QUEUE_URL": url, "FANOUT_DLQ_URL": dead, "FANOUT_VISIBILITY": "30s",
+		"CONNECTIONS_TABLE": connections, "FANOUT_QUEUE_URL": url, "FANOUT_DLQ_URL": dead, "FANOUT_VISIBILITY": "30s", "FANOUT_BUCKETS": "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "FANOUT_RATE": "1000",
 		"FANOUT_POSTERS":            "1", // the narrowest there is
 		"WEBSOCKET_API_ENDPOINT":    callback.URL + "/prod",
 		"AWS_ENDPOINT_URL_DYNAMODB": *db.Options().BaseEndpoint,
@@ -78,7 +78,7 @@ func TestProgram(t *testing.T) {
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- start(ctx, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- work(ctx, slog.New(slog.DiscardHandler)) }()
 
 	for _, body := range []string{"not an event", event} {
 		if _, err := messages.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
@@ -110,7 +110,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal("does not stop")
 	}
 	var left []string
-	for page, err := range reg.Watchers(t.Context(), "default") {
+	for page, err := range reg.Watching(t.Context(), registry.Query{Tenant: "default"}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,10 @@ type Fanout struct {
 	// Visibility is the queue's visibility timeout, within which the worker must have done with a
 	// message.
 	Visibility time.Duration `env:"FANOUT_VISIBILITY,required,notEmpty"`
+	// Buckets are the parts of every audience that the queue is for, as 0,4,8,12.
+	Buckets []int `env:"FANOUT_BUCKETS,required,notEmpty"`
+	// Rate is this process's share, in posts a second, of the account's quota.
+	Rate float64 `env:"FANOUT_RATE,required,notEmpty"`
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
 }

@@ -54,12 +54,14 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 			}
 		}
 	}
-	system := topology.Default()
-	for _, f := range system.Functions {
-		check(f.Command, f.Environment)
-	}
-	for _, w := range system.Workers {
-		check(w.Command, w.Environment)
+	for _, function := range []bool{false, true} {
+		system := topology.New(topology.Options{FanoutFunction: function})
+		for _, f := range system.Functions {
+			check(f.Command, f.Environment)
+		}
+		for _, w := range system.Workers {
+			check(w.Command, w.Environment)
+		}
 	}
 }
 
@@ -84,6 +86,8 @@ func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
 		t.Setenv(name, "x")
 	}
 	t.Setenv("FANOUT_VISIBILITY", "30s")
+	t.Setenv("FANOUT_BUCKETS", "0,15")
+	t.Setenv("FANOUT_RATE", "9000")
 	for value, good := range map[string]bool{
 		"https://abcd1234.execute-api.us-east-1.amazonaws.com/prod": true,
 		"http://127.0.0.1:4000/prod":                                true,
@@ -105,8 +109,10 @@ func TestDefaults(t *testing.T) {
 	}
 	t.Setenv("WEBSOCKET_API_ENDPOINT", "http://127.0.0.1:4000/prod")
 	t.Setenv("FANOUT_VISIBILITY", "30s")
+	t.Setenv("FANOUT_BUCKETS", "0,15")
+	t.Setenv("FANOUT_RATE", "9000")
 	c, err := config.Read[config.Fanout]()
-	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second {
+	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second || c.Rate != 9000 || !slices.Equal(c.Buckets, []int{0, 15}) {
 		t.Errorf("Read() = %+v, %v", c, err)
 	}
 }

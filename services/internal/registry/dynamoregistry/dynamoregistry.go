@@ -1,12 +1,14 @@
 // Package dynamoregistry keeps the connection registry in a DynamoDB table with string keys pk
 // and sk and the TTL attribute expires_at. A connection has two kinds of items:
 //
-//	pk conn#<id>                    sk meta   tenant, connected_at, contracts, views, closed_at
-//	pk view#<tenant>#*#<bucket>     sk <id>   tenant, connected_at, contracts
+//	pk conn#<id>                        sk meta   tenant, connected_at, contracts, resync, sync_id, views, closed_at
+//	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, views
 //
-// Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. views is the set of the
-// view partitions that hold the connection, so that Close needs to know nothing else; closed_at
-// marks a tombstone. The third part of a view's key is the entity type, or * for all.
+// Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. The type of a view item is
+// an entity type, insight, or * for all, and its views are the text of the connection's views on that
+// type; a missing one is that of everything. In the meta item views is the set of the keys of all view
+// items that the connection may have, so that Close needs to know nothing else; closed_at marks a
+// tombstone.
 package dynamoregistry
 
 import (
@@ -63,7 +65,7 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	if err := registry.Check(op, c); err != nil {
 		return err
 	}
-	view := viewKey(c.Tenant, registry.Bucket(c.ID))
+	view := viewKey(c.Tenant, registry.Everything, registry.Bucket(c.ID))
 	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Put: &types.Put{
 			TableName: &r.table,
@@ -75,7 +77,7 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 		}},
 		{Put: &types.Put{
 			TableName: &r.table,
-			Item:      item(c, map[string]types.AttributeValue{"pk": text(view), "sk": text(c.ID)}),
+			Item:      item(c, map[string]types.AttributeValue{"pk": text(view), "sk": text(c.ID), "views": text(registry.Everything)}),
 		}},
 	}}
 	err := retryConflicts(ctx, func() error {
@@ -129,7 +131,7 @@ func (r *Registry) Close(ctx context.Context, id string) error {
 	err := retryConflicts(ctx, func() (err error) {
 		old, err = r.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName:        &r.table,
-			Key:              map[string]types.AttributeValue{"pk": text(metaKey(id)), "sk": text("meta")},
+			Key:              key(metaKey(id), "meta"),
 			UpdateExpression: aws.String("SET closed_at = if_not_exists(closed_at, :now), expires_at = :expires"),
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":now": millis(now), ":expires": seconds(now.Add(registry.Lifetime)),
@@ -145,12 +147,14 @@ func (r *Registry) Close(ctx context.Context, id string) error {
 	if views == nil {
 		return nil
 	}
-	for _, view := range views.Value {
+	return r.remove(ctx, op, id, views.Value)
+}
+
+// remove deletes view items.
+func (r *Registry) remove(ctx context.Context, op, id string, views []string) error {
+	for _, view := range views {
 		err := retryConflicts(ctx, func() error {
-			_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-				TableName: &r.table,
-				Key:       map[string]types.AttributeValue{"pk": text(view), "sk": text(id)},
-			})
+			_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.table, Key: key(view, id)})
 			return err
 		})
 		if err != nil {
@@ -175,10 +179,14 @@ func retryConflicts(ctx context.Context, f func() error) error {
 	}
 }
 
+func key(pk, sk string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"pk": text(pk), "sk": text(sk)}
+}
+
 func metaKey(id string) string { return "conn#" + id }
 
-func viewKey(tenant string, bucket int) string {
-	return "view#" + tenant + "#*#" + strconv.Itoa(bucket)
+func viewKey(tenant, partition string, bucket int) string {
+	return "view#" + tenant + "#" + partition + "#" + strconv.Itoa(bucket)
 }
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }

@@ -68,9 +68,9 @@ func TestErrorsHaveKinds(t *testing.T) {
 			if err := r.Close(t.Context(), "c="); fault.KindOf(err) != tc.want {
 				t.Errorf("Close: %v, want kind %v", err, tc.want)
 			}
-			for _, err := range r.Watchers(t.Context(), "acme") {
+			for _, err := range r.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 				if fault.KindOf(err) != tc.want {
-					t.Errorf("Watchers: %v, want kind %v", err, tc.want)
+					t.Errorf("Watching: %v, want kind %v", err, tc.want)
 				}
 			}
 		})
@@ -116,7 +116,7 @@ func TestCloseFinishesAHalfClose(t *testing.T) {
 	if err := r.Close(t.Context(), c.ID); err != nil {
 		t.Fatal(err)
 	}
-	for page, err := range r.Watchers(t.Context(), "acme") {
+	for page, err := range r.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 		t.Errorf("watchers remain: %v, %v", page, err)
 	}
 }
@@ -136,7 +136,7 @@ func TestExpiredConnectionsAreNotWatchers(t *testing.T) {
 		}
 	}
 	var got []string
-	for page, err := range r.Watchers(t.Context(), "acme") {
+	for page, err := range r.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestReadsAreConsistentQueries(t *testing.T) {
 		return errors.New("enough")
 	})
 	r := dynamoregistry.New(client, "any", dynamoregistry.Options{Parallel: 1})
-	for range r.Watchers(t.Context(), "acme") {
+	for range r.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 	}
 	if queries.Load() != 1 {
 		t.Errorf("%d queries, want the read to end at its first error", queries.Load())
@@ -222,7 +222,7 @@ func BenchmarkWatchers(b *testing.B) {
 				r := dynamoregistry.New(client, name, dynamoregistry.Options{Parallel: parallel})
 				for b.Loop() {
 					got := 0
-					for page, err := range r.Watchers(b.Context(), "acme") {
+					for page, err := range r.Watching(b.Context(), registry.Query{Tenant: "acme"}) {
 						if err != nil {
 							b.Fatal(err)
 						}

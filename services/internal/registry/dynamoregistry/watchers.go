@@ -17,29 +17,42 @@ import (
 )
 
 type page struct {
-	connections []registry.Connection
-	err         error
+	watchers []registry.Watcher
+	err      error
 }
 
-// Watchers queries the tenant's buckets, several at a time, with consistent reads. A page is
-// yielded as soon as it is there; a bucket's next page is asked for once that is done, so a
+// part is one bucket of one partition.
+type part struct {
+	partition string
+	bucket    int
+}
+
+// Watching queries the buckets of the tenant's partitions, several at a time, with consistent reads. A
+// page is yielded as soon as it is there; a bucket's next page is asked for once that is done, so a
 // slow caller slows the read and never fills the memory. Connections past their lifetime are left
 // out: DynamoDB deletes what has expired when it likes, and not a connection's items together.
-func (r *Registry) Watchers(ctx context.Context, tenant string) iter.Seq2[[]registry.Connection, error] {
-	return func(yield func([]registry.Connection, error) bool) {
+//
+// Each query costs one read unit for each 4 KB that it finds, and one if it finds nothing:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+func (r *Registry) Watching(ctx context.Context, q registry.Query) iter.Seq2[[]registry.Watcher, error] {
+	return func(yield func([]registry.Watcher, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		pages := make(chan page)
-		buckets := make(chan int, registry.Buckets)
-		for b := range registry.Buckets {
-			buckets <- b
+		parts := make(chan part, registry.Buckets*(len(q.Types)+1))
+		for _, partition := range append([]string{registry.Everything}, q.Types...) {
+			for b := range registry.Buckets {
+				if q.Buckets == nil || slices.Contains(q.Buckets, b) {
+					parts <- part{partition, b}
+				}
+			}
 		}
-		close(buckets)
+		close(parts)
 
 		var readers sync.WaitGroup
 		for range r.options.Parallel {
 			readers.Go(func() {
-				for b := range buckets {
-					if !r.readBucket(ctx, tenant, b, pages) {
+				for p := range parts {
+					if !r.readPart(ctx, q.Tenant, p, pages) {
 						return
 					}
 				}
@@ -57,20 +70,20 @@ func (r *Registry) Watchers(ctx context.Context, tenant string) iter.Seq2[[]regi
 		}()
 
 		for p := range pages {
-			if !yield(p.connections, p.err) || p.err != nil {
+			if !yield(p.watchers, p.err) || p.err != nil {
 				return
 			}
 		}
 	}
 }
 
-// readBucket sends a bucket's pages, and reports whether it reached the end of the bucket.
-func (r *Registry) readBucket(ctx context.Context, tenant string, bucket int, to chan<- page) bool {
+// readPart sends a part's pages, and reports whether it reached the end of the part.
+func (r *Registry) readPart(ctx context.Context, tenant string, which part, to chan<- page) bool {
 	input := &dynamodb.QueryInput{
 		TableName:                 &r.table,
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("pk = :view"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":view": text(viewKey(tenant, bucket))},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":view": text(viewKey(tenant, which.partition, which.bucket))},
 	}
 	if r.options.PageSize > 0 {
 		input.Limit = aws.Int32(int32(r.options.PageSize))
@@ -79,16 +92,16 @@ func (r *Registry) readBucket(ctx context.Context, tenant string, bucket int, to
 		var p page
 		output, err := r.client.Query(ctx, input)
 		if err != nil {
-			p.err = classify("registry.Watchers", err)
+			p.err = classify("registry.Watching", err)
 		} else {
-			p.connections, p.err = connections(output.Items)
+			p.watchers, p.err = watchers(which.partition, output.Items)
 		}
-		if p.err != nil || len(p.connections) > 0 {
+		if p.err != nil || len(p.watchers) > 0 {
 			select {
 			case to <- p:
 			case <-ctx.Done():
 				// An ended read must not look like a small audience.
-				to <- page{err: fault.New("registry.Watchers", fault.Transient, context.Cause(ctx))}
+				to <- page{err: fault.New("registry.Watching", fault.Transient, context.Cause(ctx))}
 				return false
 			}
 		}
@@ -102,27 +115,47 @@ func (r *Registry) readBucket(ctx context.Context, tenant string, bucket int, to
 	}
 }
 
-func connections(items []map[string]types.AttributeValue) ([]registry.Connection, error) {
-	all := make([]registry.Connection, 0, len(items))
+func watchers(partition string, items []map[string]types.AttributeValue) ([]registry.Watcher, error) {
+	all := make([]registry.Watcher, 0, len(items))
 	for _, item := range items {
 		id, _ := item["sk"].(*types.AttributeValueMemberS)
-		tenant, _ := item["tenant"].(*types.AttributeValueMemberS)
-		connected, _ := item["connected_at"].(*types.AttributeValueMemberN)
-		if id == nil || tenant == nil || connected == nil {
-			return nil, fault.Newf("registry.Watchers", fault.Internal, "a view item lacks an attribute")
+		if id == nil {
+			return nil, fault.Newf("registry.Watching", fault.Internal, "a view item has no id")
 		}
-		at, err := strconv.ParseInt(connected.Value, 10, 64)
+		c, err := connection(id.Value, item)
 		if err != nil {
-			return nil, fault.Newf("registry.Watchers", fault.Internal, "connected_at: %w", err)
+			return nil, err
 		}
-		var contracts []string
-		if said, ok := item["contracts"].(*types.AttributeValueMemberSS); ok {
-			contracts = slices.Sorted(slices.Values(said.Value)) // a set has no order
+		w := registry.Watcher{Connection: c, Type: partition, Views: registry.Everything, Resync: marked(item)}
+		if views, ok := item["views"].(*types.AttributeValueMemberS); ok {
+			w.Views = views.Value
 		}
-		c := registry.Connection{ID: id.Value, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at), Contracts: contracts}
 		if time.Since(c.ConnectedAt) < registry.Lifetime {
-			all = append(all, c)
+			all = append(all, w)
 		}
 	}
 	return all, nil
+}
+
+// connection reads what the items of a connection have in common.
+func connection(id string, item map[string]types.AttributeValue) (registry.Connection, error) {
+	tenant, _ := item["tenant"].(*types.AttributeValueMemberS)
+	connected, _ := item["connected_at"].(*types.AttributeValueMemberN)
+	if tenant == nil || connected == nil {
+		return registry.Connection{}, fault.Newf("registry", fault.Internal, "an item lacks an attribute")
+	}
+	at, err := strconv.ParseInt(connected.Value, 10, 64)
+	if err != nil {
+		return registry.Connection{}, fault.Newf("registry", fault.Internal, "connected_at: %w", err)
+	}
+	c := registry.Connection{ID: id, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at)}
+	if said, ok := item["contracts"].(*types.AttributeValueMemberSS); ok {
+		c.Contracts = slices.Sorted(slices.Values(said.Value)) // a set has no order
+	}
+	return c, nil
+}
+
+func marked(item map[string]types.AttributeValue) bool {
+	resync, _ := item["resync"].(*types.AttributeValueMemberBOOL)
+	return resync != nil && resync.Value
 }

@@ -4,6 +4,8 @@ package memregistry
 import (
 	"context"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
@@ -12,19 +14,32 @@ import (
 
 // Registry is a [registry.Registry]. The zero value is empty and ready, with pages of 100.
 type Registry struct {
-	// PageSize is how many connections a page of Watchers holds at most. Defaults to 100.
+	// PageSize is how many watchers a page holds at most. Defaults to 100.
 	PageSize int
 	// OnPage is called before page n (from 0) of each read; its error ends that read.
 	OnPage func(ctx context.Context, tenant string, n int) error
-	// OnOpen and OnClose are called before the call has an effect; their error prevents it.
-	OnOpen, OnClose func(ctx context.Context, id string) error
+	// OnOpen, OnClose, OnSubscribe and OnMark are called before the call has an effect; their error
+	// prevents it.
+	OnOpen, OnClose, OnSubscribe, OnMark func(ctx context.Context, id string) error
 
 	mu     sync.Mutex
-	open   map[string]registry.Connection
+	open   map[string]*connection
 	closed map[string]bool
 }
 
+type connection struct {
+	registry.Status
+	subscription registry.Subscription
+}
+
 var _ registry.Registry = (*Registry)(nil)
+
+func ask(ctx context.Context, on func(context.Context, string) error, id string) error {
+	if on == nil {
+		return nil
+	}
+	return on(ctx, id)
+}
 
 // Open registers c.
 func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
@@ -32,35 +47,34 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	if err := registry.Check(op, c); err != nil {
 		return err
 	}
-	if r.OnOpen != nil {
-		if err := r.OnOpen(ctx, c.ID); err != nil {
-			return err
-		}
+	if err := ask(ctx, r.OnOpen, c.ID); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed[c.ID] {
 		return fault.Newf(op, fault.Gone, "closed before")
 	}
-	if was, ok := r.open[c.ID]; ok {
+	if was := r.open[c.ID]; was != nil {
 		if was.Tenant != c.Tenant {
 			return fault.Newf(op, fault.Invalid, "open as another tenant's")
 		}
 		return nil
 	}
 	if r.open == nil {
-		r.open = map[string]registry.Connection{}
+		r.open = map[string]*connection{}
 	}
-	r.open[c.ID] = c
+	r.open[c.ID] = &connection{
+		Status:       registry.Status{Connection: c},
+		subscription: registry.Subscription{Views: map[string]string{registry.Everything: registry.Everything}},
+	}
 	return nil
 }
 
 // Close forgets id for good.
 func (r *Registry) Close(ctx context.Context, id string) error {
-	if r.OnClose != nil {
-		if err := r.OnClose(ctx, id); err != nil {
-			return err
-		}
+	if err := ask(ctx, r.OnClose, id); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,16 +86,59 @@ func (r *Registry) Close(ctx context.Context, id string) error {
 	return nil
 }
 
-// Watchers yields the connections that are open now.
-func (r *Registry) Watchers(ctx context.Context, tenant string) iter.Seq2[[]registry.Connection, error] {
-	return func(yield func([]registry.Connection, error) bool) {
+// Subscribe replaces the views of id.
+func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscription) (registry.Status, error) {
+	const op = "registry.Subscribe"
+	if err := registry.CheckSubscription(op, s); err != nil {
+		return registry.Status{}, err
+	}
+	if err := ask(ctx, r.OnSubscribe, id); err != nil {
+		return registry.Status{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.open[id]
+	switch {
+	case c == nil:
+		return registry.Status{}, fault.Newf(op, fault.Gone, "not open")
+	case c.subscription.SyncID > s.SyncID:
+		return registry.Status{}, fault.New(op, fault.Invalid, registry.ErrSuperseded)
+	}
+	if s.Contracts != nil {
+		c.Contracts = s.Contracts
+	}
+	c.subscription = registry.Subscription{SyncID: s.SyncID, Views: maps.Clone(s.Views)}
+	return c.Status, nil
+}
+
+// MarkResync marks id.
+func (r *Registry) MarkResync(ctx context.Context, id string) error { return r.mark(ctx, id, true) }
+
+// ClearResync takes the mark off id.
+func (r *Registry) ClearResync(ctx context.Context, id string) error { return r.mark(ctx, id, false) }
+
+func (r *Registry) mark(ctx context.Context, id string, resync bool) error {
+	if err := ask(ctx, r.OnMark, id); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.open[id]; c != nil {
+		c.Resync = resync
+	}
+	return nil
+}
+
+// Watching yields the watchers that are there now.
+func (r *Registry) Watching(ctx context.Context, q registry.Query) iter.Seq2[[]registry.Watcher, error] {
+	return func(yield func([]registry.Watcher, error) bool) {
 		size := r.PageSize
 		if size == 0 {
 			size = 100
 		}
-		rest := r.watchers(tenant)
+		rest := r.watchers(q)
 		for n := 0; n == 0 || len(rest) > 0; n++ {
-			if err := r.page(ctx, tenant, n); err != nil {
+			if err := r.page(ctx, q.Tenant, n); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -96,7 +153,7 @@ func (r *Registry) Watchers(ctx context.Context, tenant string) iter.Seq2[[]regi
 
 func (r *Registry) page(ctx context.Context, tenant string, n int) error {
 	if err := ctx.Err(); err != nil {
-		return fault.New("registry.Watchers", fault.Transient, context.Cause(ctx))
+		return fault.New("registry.Watching", fault.Transient, context.Cause(ctx))
 	}
 	if r.OnPage != nil {
 		return r.OnPage(ctx, tenant, n)
@@ -104,13 +161,18 @@ func (r *Registry) page(ctx context.Context, tenant string, n int) error {
 	return nil
 }
 
-func (r *Registry) watchers(tenant string) []registry.Connection {
+func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []registry.Connection
+	var all []registry.Watcher
 	for _, c := range r.open {
-		if c.Tenant == tenant {
-			all = append(all, c)
+		if c.Tenant != q.Tenant || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
+			continue
+		}
+		for partition, views := range c.subscription.Views {
+			if partition == registry.Everything || slices.Contains(q.Types, partition) {
+				all = append(all, registry.Watcher{Connection: c.Connection, Type: partition, Views: views, Resync: c.Resync})
+			}
 		}
 	}
 	return all

@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 			PageSize: registrytest.PageSize,
 			OnPage: func(_ context.Context, _ string, n int) error {
 				if failing.Load() == int64(n) {
-					return fault.Newf("registry.Watchers", fault.Transient, "planted")
+					return fault.Newf("registry.Watching", fault.Transient, "planted")
 				}
 				return nil
 			},

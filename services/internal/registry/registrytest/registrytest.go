@@ -38,6 +38,15 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"CloseTwice", closeTwice},
 		{"ConcurrentOpenAndClose", concurrent},
 		{"ContractsAreKept", contracts},
+		{"SubscribeOfAClosedConnection", subscribeClosed},
+		{"SubscribeThatIsInvalid", subscribeInvalid},
+		{"SubscribeThatIsSuperseded", subscribeSuperseded},
+		{"SubscribeReplacesViews", subscribeReplaces},
+		{"SubscribeRacingClose", subscribeRacingClose},
+		{"SubscribeRacingSubscribe", subscribeRacing},
+		{"Marks", marks},
+		{"MarkOfAClosedConnection", markClosed},
+		{"Buckets", buckets},
 		{"AllPages", allPages},
 		{"LeavingAReadEarly", leaveEarly},
 		{"TenantsAreApart", tenants},
@@ -64,7 +73,7 @@ func failingPage(t *testing.T, h Harness) {
 	open(t, h, "acme", 40) // 20 pages at least
 	h.FailPage(1)
 	var pages, failures int
-	for page, err := range h.Registry.Watchers(t.Context(), "acme") {
+	for page, err := range h.Registry.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 		if failures > 0 {
 			t.Fatal("the read goes on after its error")
 		}
@@ -190,7 +199,7 @@ func contracts(t *testing.T, h Harness) {
 func allPages(t *testing.T, h Harness) {
 	all := open(t, h, "acme", 60) // some bucket of 16 holds more than a page
 	want(t, h, "acme", all...)
-	for page, err := range h.Registry.Watchers(t.Context(), "acme") {
+	for page, err := range h.Registry.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +211,7 @@ func allPages(t *testing.T, h Harness) {
 
 func leaveEarly(t *testing.T, h Harness) {
 	open(t, h, "acme", 40)
-	for range h.Registry.Watchers(t.Context(), "acme") {
+	for range h.Registry.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 		break
 	}
 }
@@ -221,11 +230,11 @@ func ended(t *testing.T, h Harness) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var last error
-	for _, err := range h.Registry.Watchers(ctx, "acme") {
+	for _, err := range h.Registry.Watching(ctx, registry.Query{Tenant: "acme"}) {
 		last = err
 	}
 	if fault.KindOf(last) != fault.Transient || last == nil {
-		t.Errorf("Watchers in an ended context: %v, want kind transient", last)
+		t.Errorf("Watching in an ended context: %v, want kind transient", last)
 	}
 }
 
@@ -256,11 +265,16 @@ func closeIt(t *testing.T, h Harness, id string) {
 func watchers(t *testing.T, h Harness, tenant string) []registry.Connection {
 	t.Helper()
 	var all []registry.Connection
-	for page, err := range h.Registry.Watchers(t.Context(), tenant) {
+	for page, err := range h.Registry.Watching(t.Context(), registry.Query{Tenant: tenant}) {
 		if err != nil {
-			t.Fatalf("Watchers: %v", err)
+			t.Fatalf("Watching: %v", err)
 		}
-		all = append(all, page...)
+		for _, w := range page {
+			if w.Type != registry.Everything || w.Views != registry.Everything || w.Resync {
+				t.Errorf("%s watches %q of %q, resync %t", w.ID, w.Views, w.Type, w.Resync)
+			}
+			all = append(all, w.Connection)
+		}
 	}
 	return all
 }

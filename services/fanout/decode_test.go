@@ -3,77 +3,14 @@ package fanout
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/queue"
+	"github.com/iops-dashboard/live/services/internal/view"
 )
-
-// In any order and with any repetition: each tenant has each of its entities and insights once, at its highest
-// version, with the receipts of all messages that it had.
-func TestConflateKeepsTheNewest(t *testing.T) {
-	t.Parallel()
-	type key struct{ tenant, kind, id string }
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 60).Draw(t, "events")
-		var events []event
-		newest := map[key]contracts.Version{}
-		receipts := map[key][]string{}
-		for i := range n {
-			k := key{
-				rapid.SampledFrom([]string{"acme", "acme-2"}).Draw(t, "tenant"),
-				rapid.SampledFrom([]string{"student", "tutor", "insight"}).Draw(t, "type"),
-				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id"),
-			}
-			metric := newEvent(k.tenant, k.id, rapid.Int64Range(1, 4).Draw(t, "revision"))
-			metric.Data.EntityType = contracts.EntityType(k.kind)
-			e := understood(metric)
-			if k.kind == "insight" {
-				// The same entities have more than one.
-				found := newInsight(k.tenant, k.id, noon.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "at"))), e.version.Revision)
-				e = understood(found)
-				_, k.id = e.name.full()
-			}
-			e.version.Epoch = rapid.Int64Range(1, 2).Draw(t, "epoch")
-			e.current = json.RawMessage(fmt.Sprintf(`{"health_score":%d}`, e.version.Epoch*10+e.version.Revision))
-			e.message = queue.Message{Receipt: fmt.Sprint(i)}
-			events = append(events, e)
-			if e.version.Compare(newest[k]) > 0 {
-				newest[k] = e.version
-			}
-			receipts[k] = append(receipts[k], e.message.Receipt)
-		}
-		got := 0
-		for _, a := range conflate(events) {
-			for _, u := range a.updates {
-				got++
-				kind, id := u.name.full()
-				k := key{a.tenant, kind, id}
-				if u.version != newest[k] {
-					t.Fatalf("%v at %v, want %v", k, u.version, newest[k])
-				}
-				if want := fmt.Sprintf(`{"health_score":%d}`, u.version.Epoch*10+u.version.Revision); string(u.current) != want {
-					t.Fatalf("%v has the state of another version: %s", k, u.current)
-				}
-				var have []string
-				for _, m := range u.messages {
-					have = append(have, m.Receipt)
-				}
-				if !slices.Equal(have, receipts[k]) {
-					t.Fatalf("%v has receipts %v, want %v", k, have, receipts[k])
-				}
-			}
-		}
-		if got != len(newest) {
-			t.Fatalf("%d updates of %d entities", got, len(newest))
-		}
-	})
-}
 
 func TestDecodeRejects(t *testing.T) {
 	t.Parallel()
@@ -158,29 +95,43 @@ func newInsight(tenant, student string, found time.Time, revision int64) contrac
 	}
 }
 
-// known are the majors of a worker that is told nothing else, and v1 is how most connections read.
-var (
-	known = majors(Published())
-	v1    = reading{1, 1}
-)
+// known are the majors of a worker that is told nothing else.
+var known = majors(Published())
 
 // understood is what the worker makes of an event of major 1, valid or not.
-func understood(e any) event {
+func understood(e any) *event {
 	switch e := e.(type) {
 	case contracts.MetricUpdateV1:
 		d := e.Data
-		return translated(known[0], Event{e.Tenant, string(d.EntityType), d.EntityID, d.Operation, d.Version, d.WrittenAt, d.Current})
+		return translated(known[0], Event{e.Tenant, e.TraceParent, string(d.EntityType), d.EntityID, d.Operation, d.Version, d.WrittenAt, d.Current, d.Previous})
 	case contracts.InsightCreatedV1:
 		d := e.Data
-		return translated(known[1], Event{e.Tenant, d.InsightID.Pk, d.InsightID.Sk, d.Operation, d.Version, d.WrittenAt, d.Current})
+		return translated(known[1], Event{e.Tenant, e.TraceParent, d.InsightID.Pk, d.InsightID.Sk, d.Operation, d.Version, d.WrittenAt, d.Current, d.Previous})
 	}
 	panic("no event")
 }
 
-func translated(m Major, e Event) event {
+func translated(m Major, e Event) *event {
 	all, err := known.translate(m, e)
 	if err != nil {
 		panic(err)
+	}
+	return all
+}
+
+// everything is how a connection is told of a change that watches everything.
+func everything(c *change) *entry {
+	how, ok := tell(view.Everything(), c, 1)
+	if !ok {
+		panic("nothing is told")
+	}
+	return &entry{change: c, how: how}
+}
+
+func entriesOf(events []*event) []*entry {
+	var all []*entry
+	for _, e := range events {
+		all = append(all, everything(&e.change))
 	}
 	return all
 }
