@@ -70,7 +70,9 @@ func (c *channel) ingest(r *round) {
 			continue
 		}
 		touched = true
-		c.append(&e.change, how)
+		if c.append(&e.change, how) {
+			r.conflated++
+		}
 	}
 	if touched {
 		c.ends = append(c.ends, end{c.head, r})
@@ -80,9 +82,10 @@ func (c *channel) ingest(r *round) {
 
 // append conflates: of an entity that waits already only the newest state goes on waiting, behind
 // everything else. So it does if the event brings nothing new: it came again because somebody did not
-// get it, who may stand anywhere.
-func (c *channel) append(what *change, how telling) {
-	if before := c.newest[what.name]; before != nil {
+// get it, who may stand anywhere. It reports whether something waited.
+func (c *channel) append(what *change, how telling) bool {
+	before := c.newest[what.name]
+	if before != nil {
 		before.stale = true
 		c.stale++
 		if !what.newer(before.change) {
@@ -97,6 +100,7 @@ func (c *channel) append(what *change, how telling) {
 		c.entries = slices.DeleteFunc(c.entries, func(e *entry) bool { return e.stale })
 		c.stale = 0
 	}
+	return before != nil
 }
 
 // after returns the entries behind an offset.

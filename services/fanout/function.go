@@ -13,7 +13,11 @@ import (
 
 // Function is the engine of a Lambda function on the queue. Nothing of it runs after an answer, so its
 // mailboxes live for one batch; its pace stays. Make one with NewFunction.
-type Function struct{ shell }
+type Function struct {
+	shell
+	// After is called at the end of each batch, before the answer, if it is not nil.
+	After func()
+}
 
 // NewFunction returns a Function, or an error that names everything that is wrong with the
 // configuration.
@@ -22,7 +26,7 @@ func NewFunction(c Config) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Function{s}, nil
+	return &Function{shell: s}, nil
 }
 
 // answerMargin is how long before the end of its time the function answers, at least.
@@ -74,6 +78,9 @@ func (f *Function) Handle(ctx context.Context, event events.SQSEvent) (events.SQ
 	}
 	e.close()
 	<-finished
+	if f.After != nil {
+		f.After()
+	}
 	return response, nil
 }
 

@@ -40,8 +40,14 @@ type rig struct {
 	stopped chan struct{}
 
 	mu      sync.Mutex
-	reports []Report
+	reports []report
 	posts   map[string]int // by verdict
+}
+
+// report is what a Meter is told of a round.
+type report struct {
+	outcome                   string
+	messages, rows, conflated int
 }
 
 // bubble runs test with a rig whose worker has not started. The bubble's clock moves when all
@@ -116,10 +122,10 @@ func (r *rig) Post(verdict string, _, _ int, _ time.Duration) {
 	r.posts[verdict]++
 }
 
-func (r *rig) Round(report Report) {
+func (r *rig) Round(outcome string, messages, rows, conflated int, _, _ time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reports = append(r.reports, report)
+	r.reports = append(r.reports, report{outcome, messages, rows, conflated})
 }
 
 func (r *rig) Depth(int, int) {}
@@ -222,10 +228,10 @@ func (r *rig) marked(tenant, id string) bool {
 	return false
 }
 
-func (r *rig) rounds() []Report {
+func (r *rig) rounds() []report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]Report(nil), r.reports...)
+	return append([]report(nil), r.reports...)
 }
 
 // lines is a log that tests read.

@@ -76,6 +76,8 @@ type round struct {
 	failed  bool
 	waiting int // channels in which not everybody has got it
 	rows    int // of the registry
+
+	conflated int // states that waited and were replaced
 }
 
 func newRound(id uint64, parcels []*parcel) *round {

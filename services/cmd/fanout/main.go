@@ -10,15 +10,11 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/iops-dashboard/live/services/fanout"
 	"github.com/iops-dashboard/live/services/internal/config"
-	"github.com/iops-dashboard/live/services/internal/gateway/awsgateway"
-	"github.com/iops-dashboard/live/services/internal/queue/sqsqueue"
-	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
 	"github.com/iops-dashboard/live/services/internal/run"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 func main() {
@@ -27,17 +23,20 @@ func main() {
 		return
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "fanout")
-	c, err := wire(context.Background(), log)
+	recorder := telemetry.New("fanout")
+	_, c, err := wire(context.Background(), log, recorder)
 	f, fault := fanout.NewFunction(c)
 	if err := cmp.Or(err, fault); err != nil {
 		log.Error("not started", "error", err.Error())
 		os.Exit(1)
 	}
+	f.After = func() { _ = recorder.Flush(os.Stdout) }
 	lambda.Start(f.Handle)
 }
 
 func work(ctx context.Context, log *slog.Logger) error {
-	c, err := wire(ctx, log)
+	recorder := telemetry.New("fanout")
+	settings, c, err := wire(ctx, log, recorder)
 	if err != nil {
 		return err
 	}
@@ -45,26 +44,17 @@ func work(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return worker.Run(ctx)
+	return run.Together(ctx, worker.Run, func(ctx context.Context) error {
+		return recorder.Run(ctx, os.Stdout, settings.MetricsAddress)
+	})
 }
 
-func wire(ctx context.Context, log *slog.Logger) (fanout.Config, error) {
-	c, err := config.Read[config.Fanout]()
+func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (config.Fanout, fanout.Config, error) {
+	settings, err := config.Read[config.Fanout]()
 	if err != nil {
-		return fanout.Config{}, err
+		return settings, fanout.Config{}, err
 	}
-	cfg, err := config.AWS(ctx, c.Posters+16) // a read of the registry has 16, and a long poll its own
-	if err != nil {
-		return fanout.Config{}, err
-	}
-	return fanout.Config{
-		Queue:      sqsqueue.New(sqs.NewFromConfig(cfg), c.QueueURL, c.DeadLetterURL),
-		Registry:   dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{}),
-		Gateway:    awsgateway.New(cfg, string(c.CallbackURL)),
-		Log:        log,
-		Buckets:    c.Buckets,
-		Rate:       c.Rate,
-		Posters:    c.Posters,
-		Visibility: c.Visibility,
-	}, nil
+	c, err := connect(ctx, settings)
+	c.Log, c.Meter = log, telemetry.Fanout{Recorder: recorder}
+	return settings, c, err
 }

@@ -52,6 +52,8 @@ type Fanout struct {
 	Buckets []int `env:"FANOUT_BUCKETS,required,notEmpty"`
 	// Rate is this process's share, in posts a second, of the account's quota.
 	Rate float64 `env:"FANOUT_RATE,required,notEmpty"`
+	// MetricsAddress is where the worker serves Prometheus, as :9090. Empty: nowhere.
+	MetricsAddress string `env:"FANOUT_METRICS_ADDRESS"`
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ErrStop is the cause of a context that ended because the process was asked to stop. Work
@@ -39,4 +41,25 @@ func Main(service string, f func(ctx context.Context, log *slog.Logger) error) {
 		log.ErrorContext(ctx, "failed", "error", err.Error())
 		os.Exit(1)
 	}
+}
+
+// Together runs all of fs until they have returned. When the first returns the context of the others ends.
+// Its error is the first that is not nil.
+func Together(ctx context.Context, fs ...func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, f := range fs {
+		group.Go(func() error {
+			if err := f(ctx); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			return ErrStop // nothing is left to do for the others
+		})
+	}
+	if err := group.Wait(); !errors.Is(err, ErrStop) {
+		return err
+	}
+	return nil
 }

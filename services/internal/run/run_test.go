@@ -98,3 +98,25 @@ func TestFailureIsLoggedAndExitsWithOne(t *testing.T) {
 		t.Errorf("the log is %s", line)
 	}
 }
+
+func TestTogetherEndsTogether(t *testing.T) {
+	t.Parallel()
+	fails := errors.New("fails")
+	waits := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	for name, tc := range map[string]struct {
+		first func(context.Context) error
+		want  error
+	}{
+		"one fails":   {func(context.Context) error { return fails }, fails},
+		"one is done": {func(context.Context) error { return nil }, nil},
+	} {
+		if err := run.Together(t.Context(), tc.first, waits, waits); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := run.Together(ctx, waits, waits); err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+}
