@@ -42,6 +42,12 @@ func TestStartNeedsItsEnvironment(t *testing.T) {
 // The program as it is deployed, between real servers: an update reaches the open connection, the
 // closed one is forgotten, the malformed message is a dead letter, and the queue ends empty.
 func TestProgram(t *testing.T) {
+	for _, client := range []string{"wire", "sdk"} {
+		t.Run(client, func(t *testing.T) { testProgram(t, client) })
+	}
+}
+
+func testProgram(t *testing.T, client string) {
 	const open, gone = "L0SM9cOFvHcCIhw=", "JC1dgf9yoAMCK-g="
 	frames := make(chan []byte, 10)
 	callback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,6 +67,7 @@ func TestProgram(t *testing.T) {
 	for name, value := range map[string]string{
 		"CONNECTIONS_TABLE": connections, "FANOUT_QUEUE_URL": url, "FANOUT_DLQ_URL": dead, "FANOUT_VISIBILITY": "30s", "FANOUT_BUCKETS": "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "FANOUT_RATE": "1000",
 		"FANOUT_POSTERS":            "1", // the narrowest there is
+		"FANOUT_CLIENT":             client,
 		"WEBSOCKET_API_ENDPOINT":    callback.URL + "/prod",
 		"AWS_ENDPOINT_URL_DYNAMODB": *db.Options().BaseEndpoint,
 		"AWS_ENDPOINT_URL_SQS":      *messages.Options().BaseEndpoint,

@@ -52,10 +52,24 @@ type Fanout struct {
 	Buckets []int `env:"FANOUT_BUCKETS,required,notEmpty"`
 	// Rate is this process's share, in posts a second, of the account's quota.
 	Rate float64 `env:"FANOUT_RATE,required,notEmpty"`
+	// Client posts: "wire", which is fast, or "sdk", which honours HTTPS_PROXY and AWS_CA_BUNDLE.
+	Client PostClient `env:"FANOUT_CLIENT" envDefault:"wire"`
 	// MetricsAddress is where the worker serves Prometheus, as :9090. Empty: nowhere.
 	MetricsAddress string `env:"FANOUT_METRICS_ADDRESS"`
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
+}
+
+// PostClient is wire or sdk.
+type PostClient string
+
+// UnmarshalText refuses everything else.
+func (c *PostClient) UnmarshalText(text []byte) error {
+	if s := string(text); s != "wire" && s != "sdk" {
+		return fmt.Errorf("%q is not wire or sdk", text)
+	}
+	*c = PostClient(text)
+	return nil
 }
 
 // HTTPURL is an absolute address that begins with https, or http on one machine.

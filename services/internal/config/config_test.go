@@ -69,11 +69,12 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 	t.Setenv("CONNECTIONS_TABLE", "connections")
 	t.Setenv("FANOUT_QUEUE_URL", "")
 	t.Setenv("FANOUT_POSTERS", "many")
+	t.Setenv("FANOUT_CLIENT", "curl")
 	_, err := config.Read[config.Fanout]()
 	if err == nil {
 		t.Fatal("a broken environment was accepted")
 	}
-	for _, name := range []string{"FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "WEBSOCKET_API_ENDPOINT"} {
+	for _, name := range []string{"FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "WEBSOCKET_API_ENDPOINT", "curl"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}
@@ -112,7 +113,7 @@ func TestDefaults(t *testing.T) {
 	t.Setenv("FANOUT_BUCKETS", "0,15")
 	t.Setenv("FANOUT_RATE", "9000")
 	c, err := config.Read[config.Fanout]()
-	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second || c.Rate != 9000 || !slices.Equal(c.Buckets, []int{0, 15}) {
+	if err != nil || c.Posters != 64 || c.Visibility != 30*time.Second || c.Rate != 9000 || c.Client != "wire" || !slices.Equal(c.Buckets, []int{0, 15}) {
 		t.Errorf("Read() = %+v, %v", c, err)
 	}
 }

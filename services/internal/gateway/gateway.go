@@ -4,7 +4,10 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"net/http"
 	"sync"
+
+	"github.com/iops-dashboard/live/services/internal/fault"
 )
 
 // MaxFrame is the most bytes that a post may carry; more is TooLarge. Frames stay far below, so
@@ -26,6 +29,22 @@ type Gateway interface {
 	//	Denied      the id is malformed, or permission or address are wrong: an operator's case
 	//	Transient   an outage, a time-out, or no answer: the frame may have arrived
 	Post(ctx context.Context, connectionID string, f *Frame) error
+}
+
+// KindOf is what a status of the @connections API means, unless it is a success.
+// https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/API_PostToConnection.html
+func KindOf(status int) fault.Kind {
+	switch {
+	case status == http.StatusGone:
+		return fault.Gone
+	case status == http.StatusTooManyRequests:
+		return fault.Throttled
+	case status == http.StatusRequestEntityTooLarge:
+		return fault.TooLarge
+	case status == http.StatusRequestTimeout, status >= 500, status < 400:
+		return fault.Transient // below 400: an answer that could not be read
+	}
+	return fault.Denied
 }
 
 // Frame is the text of a post. It never changes, and what signing it costs is spent once, however

@@ -4,7 +4,6 @@ package awsgateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,24 +57,10 @@ func classify(err error) error {
 		if api, ok := errors.AsType[smithy.APIError](err); ok {
 			code = api.ErrorCode()
 		}
-		return fault.Newf(op, kindOf(answer.HTTPStatusCode()), "status %d %s", answer.HTTPStatusCode(), code)
+		return fault.Newf(op, gateway.KindOf(answer.HTTPStatusCode()), "status %d %s", answer.HTTPStatusCode(), code)
 	}
 	if sent, ok := errors.AsType[*url.Error](err); ok {
 		err = sent.Err
 	}
 	return fault.New(op, fault.Transient, err) // no answer was had
-}
-
-func kindOf(status int) fault.Kind {
-	switch {
-	case status == http.StatusGone:
-		return fault.Gone
-	case status == http.StatusTooManyRequests:
-		return fault.Throttled
-	case status == http.StatusRequestEntityTooLarge:
-		return fault.TooLarge
-	case status == http.StatusRequestTimeout, status >= 500, status < 400:
-		return fault.Transient // below 400: an answer that could not be read
-	}
-	return fault.Denied
 }
