@@ -29,10 +29,11 @@ type file struct {
 
 func (f file) in(folder string) bool { return strings.HasPrefix(f.path, folder+"/") }
 
-// stage is the folder of a file that is a stage of the flow, as services/fanout; else empty.
+// stage is the folder of a file that is a stage of the flow, as services/fanout; else empty. services/bench
+// is none: it measures one.
 func (f file) stage() string {
 	parts := strings.Split(f.path, "/")
-	if len(parts) > 2 && parts[0] == "services" && parts[1] != "internal" && parts[1] != "cmd" {
+	if len(parts) > 2 && parts[0] == "services" && !slices.Contains([]string{"internal", "cmd", "bench"}, parts[1]) {
 		return path.Join(parts[0], parts[1])
 	}
 	return ""

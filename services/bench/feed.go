@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// batch is how many updates come together at most, as from a queue.
+const batch = 10
+
+// Feed hands out updates when they are due. It is not safe for concurrent use.
+type Feed struct {
+	updates, entities int
+	every             time.Duration
+	first             int64 // the first revision
+	began             time.Time
+	next              int
+}
+
+// NewFeed returns a feed of so many updates that go round over the entities, at a rate a second, or
+// all at once if rate is 0.
+func NewFeed(updates, entities int, rate float64) *Feed {
+	f := &Feed{updates: updates, entities: entities, first: 2}
+	if rate > 0 {
+		f.every = time.Duration(float64(time.Second) / rate)
+	}
+	return f
+}
+
+// warmFeed has one update, which all that follow supersede.
+func warmFeed() *Feed { return &Feed{updates: 1, entities: 1, first: 1} }
+
+// Next waits until an update is due and returns it with those that are due with it, ten at most. The
+// time at which an update was due is when it was written, however late it is fetched. It returns
+// false at the end of the feed or of the context.
+func (f *Feed) Next(ctx context.Context) ([]Update, bool) {
+	if f.began.IsZero() {
+		f.began = time.Now()
+	}
+	if f.next == f.updates || ctx.Err() != nil || !wait(ctx, time.Until(f.due(f.next))) {
+		return nil, false
+	}
+	var due []Update
+	for now := time.Now(); len(due) < batch && f.next < f.updates && !f.due(f.next).After(now); f.next++ {
+		due = append(due, Update{
+			Entity:   f.next % f.entities,
+			Revision: f.first + int64(f.next/f.entities),
+			Written:  f.due(f.next),
+		})
+	}
+	return due, true
+}
+
+func (f *Feed) due(n int) time.Time { return f.began.Add(time.Duration(n) * f.every) }
+
+// released returns how many updates were handed out, and the last revision of each entity there
+// was to hand out.
+func (f *Feed) released() (int, map[string]int64) {
+	final := map[string]int64{}
+	for e := range min(f.entities, f.updates) {
+		final[entityID(e)] = f.first + int64((f.updates-1-e)/f.entities)
+	}
+	return f.next, final
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

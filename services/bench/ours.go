@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/iops-dashboard/live/services/fanout"
+	"github.com/iops-dashboard/live/services/internal/gateway"
+	"github.com/iops-dashboard/live/services/internal/queue"
+	"github.com/iops-dashboard/live/services/internal/registry"
+)
+
+// unpaced is more posts a second than any machine makes.
+const unpaced = 1e6
+
+// Ours is the engine between a queue that is the feed and a registry in memory. It decodes, matches,
+// conflates, frames and settles as in production.
+type Ours struct {
+	Gateway gateway.Gateway
+	Pool    int
+	// Quota is how many posts a second the account may make; 0: any number.
+	Quota float64
+	// Timeout ends a post; 0 is what production has.
+	Timeout time.Duration
+}
+
+var _ Variant = Ours{}
+
+// Run implements [Variant].
+func (o Ours) Run(ctx context.Context, j Job) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	c := fanout.Config{
+		Queue:    &feedQueue{job: j, done: stop, left: map[string]bool{}},
+		Registry: audience(j.Connections),
+		Gateway:  tallied{o.Gateway, j.Tally},
+		Log:      slog.New(slog.DiscardHandler),
+		Posters:  o.Pool, Receivers: 1, Rate: unpaced,
+		PostTimeout: o.Timeout, Grace: time.Millisecond,
+	}
+	if o.Quota > 0 {
+		c.Rate = 0.9 * o.Quota
+	}
+	worker, err := fanout.NewWorker(c)
+	if err != nil {
+		return err
+	}
+	if err := worker.Run(work); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+type tallied struct {
+	gateway.Gateway
+	tally *Tally
+}
+
+func (t tallied) Post(ctx context.Context, id string, f *gateway.Frame) error {
+	start := time.Now()
+	err := t.Gateway.Post(ctx, id, f)
+	t.tally.Post(start, err)
+	return err
+}
+
+// feedQueue is a queue with the updates of the job. When all were received and deleted it is done.
+type feedQueue struct {
+	job  Job
+	done func()
+
+	mu    sync.Mutex
+	n     int
+	ended bool
+	left  map[string]bool
+}
+
+func (f *feedQueue) Receive(ctx context.Context, _ int, _ time.Duration) ([]queue.Message, error) {
+	updates, more := f.job.Feed.Next(ctx)
+	f.mu.Lock()
+	f.ended = !more
+	var all []queue.Message
+	for _, u := range updates {
+		f.n++
+		id := strconv.Itoa(f.n)
+		f.left[id] = true
+		all = append(all, queue.Message{ID: id, Receipt: id, Body: string(u.Event()), ReceiveCount: 1, SentAt: u.Written})
+	}
+	f.check()
+	f.mu.Unlock()
+	if !more {
+		<-ctx.Done()
+	}
+	return all, nil
+}
+
+func (f *feedQueue) Delete(_ context.Context, messages []queue.Message) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range messages {
+		delete(f.left, m.ID)
+	}
+	f.check()
+	return nil
+}
+
+func (f *feedQueue) check() {
+	if f.ended && len(f.left) == 0 {
+		f.done()
+	}
+}
+
+func (f *feedQueue) Return(context.Context, []queue.Message) error                { return nil }
+func (f *feedQueue) Extend(context.Context, []queue.Message, time.Duration) error { return nil }
+func (f *feedQueue) DeadLetter(context.Context, queue.Message, string) error      { return nil }
+
+// audience is a registry of connections that watch everything and stay.
+type audience []string
+
+var opened = time.Now().Add(-time.Hour)
+
+func (a audience) Watching(context.Context, registry.Query) iter.Seq2[[]registry.Watcher, error] {
+	const page = 1000 // items of 1 KB in a page of a Query
+	return func(yield func([]registry.Watcher, error) bool) {
+		for rest := a; len(rest) > 0; rest = rest[min(page, len(rest)):] {
+			var watchers []registry.Watcher
+			for _, id := range rest[:min(page, len(rest))] {
+				c := registry.Connection{ID: id, Tenant: "default", ConnectedAt: opened}
+				watchers = append(watchers, registry.Watcher{Connection: c, Type: registry.Everything, Views: registry.Everything})
+			}
+			if !yield(watchers, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (a audience) Open(context.Context, registry.Connection) error { return nil }
+func (a audience) Close(context.Context, string) error             { return nil }
+func (a audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {
+	return registry.Status{}, nil
+}
+func (a audience) MarkResync(context.Context, string) error  { return nil }
+func (a audience) ClearResync(context.Context, string) error { return nil }
