@@ -3,6 +3,8 @@ package contracttest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -10,11 +12,109 @@ import (
 	"github.com/iops-dashboard/live/contracts"
 )
 
-func TestOurOwnConsumer(t *testing.T) {
+func TestOurOwnConsumers(t *testing.T) {
 	Consumer(t, func(document []byte) error {
 		_, err := contracts.DecodeEvent(document)
 		return err
 	}, contracts.KindMetricUpdateV1)
+	Consumer(t, func(document []byte) error {
+		_, err := contracts.DecodeInsight(document)
+		return err
+	}, contracts.KindInsightCreatedV1)
+}
+
+// Every example with every value of a list of known ones replaced by one that the list has not.
+func TestUnknownValuesAreOther(t *testing.T) {
+	tried := map[string]bool{} // files whose lists were met
+	for _, k := range contracts.Kinds() {
+		form, err := formOf(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples, err := documentsOf("examples", k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range examples {
+			tree, err := decode(e.content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			here := map[string]bool{} // an example may have hundreds of values of one list
+			for _, place := range form.knownValues(tree) {
+				if here[place.schema] {
+					continue
+				}
+				here[place.schema] = true
+				file, _, _ := strings.Cut(place.schema, ".json")
+				tried[file+".json"] = true
+				if fault := judgeUnknown(k, tree, place); fault != "" {
+					t.Errorf("%s/%s%s: %s", k, e.name, pointer(place.tokens), fault)
+				}
+			}
+		}
+	}
+	if err := fs.WalkDir(contracts.Schemas, "consumer", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := contracts.Schemas.ReadFile(path)
+		if err == nil && strings.Contains(string(content), `"x-known-values"`) && !tried[path] {
+			t.Errorf("no example has a value of the list in %s", path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// judgeUnknown puts an unknown value into a document: a consumer reads it, and keeps the value as it is;
+// a producer is refused, unless the list is open to it too, because a new rule is no new version.
+func judgeUnknown(k contracts.Kind, tree any, place known) string {
+	unknown := ofTheFuture(place.value)
+	document := encode(with(tree, place.tokens, unknown))
+	if limit := k.MaxBytes(); limit > 0 && len(document) > limit {
+		return "" // the largest example has no room for a longer value
+	}
+	if err := contracts.ValidateConsumer(k, document); err != nil {
+		return fmt.Sprintf("a consumer refuses it: %v", err)
+	}
+	err := contracts.ValidateProducer(k, document)
+	open := strings.HasPrefix(place.schema, "consumer/defs/prediction-type.json")
+	if invalid, refused := errors.AsType[contracts.Invalid](err); refused == open || refused && invalid.Keyword != "enum" {
+		return fmt.Sprintf("a producer is told %v", err)
+	}
+	var event any
+	switch k {
+	case contracts.KindMetricUpdateV1:
+		event, err = contracts.DecodeEvent(document)
+	case contracts.KindInsightCreatedV1:
+		event, err = contracts.DecodeInsight(document)
+	default:
+		return ""
+	}
+	if err != nil {
+		return err.Error()
+	}
+	again, err := decode(encode(event))
+	if got := valueAt(again, place.tokens); err != nil || got != unknown {
+		return fmt.Sprintf("read as %v (%v), want %s", got, err, unknown)
+	}
+	return ""
+}
+
+func valueAt(v any, tokens []any) any {
+	for _, token := range tokens {
+		switch token := token.(type) {
+		case string:
+			object, _ := v.(map[string]any)
+			v = object[token]
+		case int:
+			list, _ := v.([]any)
+			v = list[token]
+		}
+	}
+	return v
 }
 
 func TestEveryKindCanBeConsumed(t *testing.T) {

@@ -114,9 +114,9 @@ func trialsOf(k contracts.Kind) ([]trial, error) {
 // ofTheFuture is a value that no list has yet, written like those that it has: a pattern may bind both.
 func ofTheFuture(value string) string {
 	if value == strings.ToUpper(value) {
-		return value + "_OF_THE_FUTURE"
+		return "OF_THE_FUTURE"
 	}
-	return value + "_of_the_future"
+	return "of_the_future"
 }
 
 type document struct {

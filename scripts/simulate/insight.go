@@ -39,19 +39,21 @@ func tellCalls(r row) (float64, string, []string) {
 		[]string{"Call back within a day", "Read the notes of the last calls before"}
 }
 
-// Below warnAt health is a warning, below alarmAt it is critical, until it is recovery better.
-const warnAt, alarmAt, recovery = 70, 50, 12
+// Below warnAt health is a warning, below alarmAt it is critical, and so it stays until it is well again.
+const warnAt, alarmAt, wellAt = 70, 50, 85
 
 func lowHealth(r row, before int) int {
 	health := r["health_score"].(float64)
-	below := func(threshold float64, reached bool) int {
-		if reached {
-			threshold += recovery
-		}
-		return level(health < threshold)
+	switch {
+	case health < alarmAt:
+		return 2
+	case health < warnAt:
+		return max(before, 1)
+	case health < wellAt:
+		return before
+	default:
+		return 0
 	}
-	alarm := below(alarmAt, before > 1)
-	return max(alarm, below(warnAt, before > 0)) + alarm
 }
 
 func tellHealth(r row) (float64, string, []string) {
@@ -67,8 +69,8 @@ func tellHealth(r row) (float64, string, []string) {
 }
 
 func highDemand(r row, before int) int {
-	if before > 0 {
-		return level(r["demand_score"].(float64) > r["supply_score"].(float64))
+	if demand, ok := r["demand_score"].(float64); ok && before > 0 {
+		return level(demand > r["supply_score"].(float64))
 	}
 	return level(r["balance_status"] == "high_demand")
 }

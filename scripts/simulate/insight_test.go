@@ -113,8 +113,10 @@ func TestInsightsAreNews(t *testing.T) {
 		{4, 49, ""},
 		{2, 81, ""},
 		{3, 69, ""},
-		{0, 83, ""}, // now it is
-		{3, 83, "high_ib_call_frequency"},
+		{1, 84.9, ""},
+		{3, 60, ""},
+		{0, 85, ""}, // now it is
+		{3, 85, "high_ib_call_frequency"},
 		{3, 69, "low_health_score"},
 	} {
 		var got []string
@@ -131,18 +133,43 @@ func TestInsightsAreNews(t *testing.T) {
 	}
 }
 
-// At the default load, 500 updates a minute over 1,000 entities, people can read them.
+// At the default load, 500 updates a minute over 1,000 entities, people can read them: from the start,
+// when nobody was told of anything yet, and later.
 func TestInsightsAreNotTooMany(t *testing.T) {
 	t.Parallel()
-	const updates, minutes = 500, 60
-	w, n := newWorld(7, 1000), 0
-	for i := range updates * minutes {
-		e := w.step()
-		n += len(e.insights(e.row(), noon.Add(time.Duration(i)*time.Minute/updates)))
+	const updates, window = 500, 30 // of minutes
+	w := newWorld(1, 1000)
+	for part := range 6 {
+		n := 0
+		for range updates * window {
+			e := w.step()
+			n += len(e.insights(e.row(), noon))
+		}
+		each := float64(n) / window
+		t.Logf("%.1f insights a minute", each)
+		if each < 5 || each > 25 {
+			t.Errorf("%.1f insights a minute in half hour %d", each, part)
+		}
 	}
-	t.Logf("%.1f insights a minute", float64(n)/minutes)
-	if n < 5*minutes || n > 30*minutes {
-		t.Errorf("%.1f insights a minute", float64(n)/minutes)
+}
+
+// What demand made news is over when supply has caught up, and not before.
+func TestDemandThatWavers(t *testing.T) {
+	t.Parallel()
+	e := &entity{Type: "subject", ID: "sub_algebra"}
+	for i, step := range []struct {
+		demand, supply float64
+		want           int
+	}{
+		{69, 50, 0}, {71, 50, 1}, {69, 50, 0}, {71, 50, 0}, {51, 50, 0}, {71, 50, 0}, {50, 50, 0}, {69, 50, 0}, {71, 50, 1},
+	} {
+		r := row{
+			"ib_calls_14d": 0, "health_score": 90.0, "demand_score": step.demand, "supply_score": step.supply, "balance_status": balance(step.demand, step.supply),
+			"active_students": 1, "available_tutors": 1, "region": "uk",
+		}
+		if got := len(e.insights(r, noon)); got != step.want {
+			t.Errorf("step %d: %d insights, want %d", i, got, step.want)
+		}
 	}
 }
 

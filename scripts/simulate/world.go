@@ -88,7 +88,8 @@ func (w *world) add(kind, id string) {
 	}
 	e.rating = clamp(2.6+2.3*e.mood+0.2*r.NormFloat64(), 1, 5)
 	e.members = [2]int{5 + r.IntN(40), 20 + r.IntN(300)}
-	e.judge(e.row()) // what it was born with is no news
+	e.levels = [3]int{1, 2, 1} // the highest of each rule
+	e.judge(e.row())           // what it was born with, or has not quite recovered from, is no news
 	w.all = append(w.all, e)
 }
 

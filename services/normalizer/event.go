@@ -35,13 +35,21 @@ func messages(u update, v contracts.Version) ([]topic.Message, error) {
 	body := encode(u.kind.event(u.draft, v))
 	all := []topic.Message{u.message(body, form.major)}
 	for _, e := range form.editions {
-		converted, err := e.Convert(body)
+		converted, err := e.convert(body)
 		if err != nil {
-			return nil, fmt.Errorf("cannot be said in %s/%d: %w", e.Type, e.Version, err)
+			return nil, err
 		}
 		all = append(all, u.message(converted, e.Version))
 	}
 	return all, nil
+}
+
+func (e Edition) convert(event []byte) ([]byte, error) {
+	converted, err := e.Convert(event)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be said in %s/%d: %w", e.Type, e.Version, err)
+	}
+	return converted, nil
 }
 
 func (u update) message(body []byte, major int) topic.Message {

@@ -194,12 +194,13 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 		previous, _ = o.public(r.DynamoDB.OldImage, "")
 	}
 
+	image := current.json()
 	u := update{
 		change: state.Change{
 			Key:       state.Key{Tenant: owner, EntityType: o.entity.Type, EntityID: o.entity.ID},
 			At:        state.Position{Label: r.label(), Sequence: r.DynamoDB.SequenceNumber},
 			WrittenAt: written,
-			Image:     current.json(),
+			Image:     image,
 		},
 		kind: o.kind,
 		draft: draft{
@@ -212,7 +213,7 @@ func (o *outcome) add(owner, id string, operation contracts.MetricUpdateOperatio
 			operation:   operation,
 			sequence:    r.DynamoDB.SequenceNumber,
 			writtenAt:   written.Format(timeLayout),
-			current:     current.json(),
+			current:     image,
 			previous:    previous.json(),
 			changed:     changed(previous, current),
 		},
@@ -240,12 +241,16 @@ var longest = contracts.Version{Epoch: 1<<53 - 1, Revision: 1<<53 - 1}
 // the state table may assign can make it invalid or too large, and sees that it can be said in every
 // edition.
 func (u update) validate() *contracts.Invalid {
-	err := contracts.ValidateProducer(u.kind.form().contract, encode(u.kind.event(u.draft, longest)))
+	form := u.kind.form()
+	event := encode(u.kind.event(u.draft, longest))
+	err := contracts.ValidateProducer(form.contract, event)
 	if err == nil {
-		if _, err = messages(u, longest); err == nil {
-			return nil
+		for _, e := range form.editions {
+			if _, err := e.convert(event); err != nil {
+				return &contracts.Invalid{Keyword: "edition", Message: err.Error()}
+			}
 		}
-		return &contracts.Invalid{Keyword: "edition", Message: err.Error()}
+		return nil
 	}
 	if invalid, ok := errors.AsType[contracts.Invalid](err); ok {
 		return &invalid

@@ -241,6 +241,9 @@ func checkOutcome(t *testing.T, o outcome) {
 	if o.reason == nil && len(o.updates) == 0 {
 		t.Fatal("neither an update nor a reason")
 	}
+	if fault := undeclared(o); fault != "" {
+		t.Error(fault)
+	}
 	if o.reason != nil && o.reason.Code == "" {
 		t.Errorf("reason %+v has no code", o.reason)
 	}

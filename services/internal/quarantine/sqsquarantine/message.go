@@ -23,7 +23,8 @@ const MaxBytes = 1_048_576
 // which queues took at most until 2025, and some servers still do.
 const maxPlain = 200_000
 
-// maxUnpacked bounds what a small message may unpack to. A Lambda event is at most 6 MB.
+// maxUnpacked bounds what a small message may unpack to, and so what may be packed. A Lambda event is at
+// most 6 MB.
 const maxUnpacked = 8 << 20
 
 // Version is the version of the message's form.
@@ -91,6 +92,9 @@ func Encode(r quarantine.Record) (string, error) {
 			return text, err
 		}
 		m.Record = nil
+	}
+	if len(r.Payload) > maxUnpacked {
+		return "", fault.Newf(op, fault.TooLarge, "the record has %d bytes", len(r.Payload))
 	}
 	packed, err := pack(r.Payload)
 	if err != nil {
