@@ -23,6 +23,9 @@ type Workload struct {
 	Entities int `json:"entities"`
 	// Rate is how many updates a second there are. 0 has all of them wait from the beginning.
 	Rate float64 `json:"rate"`
+	// Together is how many updates wait at a time: a variant that conflates gets the next when these are
+	// settled, and no batch holds updates of both. 0: all of them.
+	Together int `json:"together"`
 	// PerFrame is how many updates at most share a post, where the variant can join them.
 	PerFrame int `json:"per_frame"`
 	// Pool is how many posts are in flight at most, where the variant has a bound.
@@ -38,6 +41,8 @@ type Workload struct {
 	TimeLimitMS int `json:"time_limit_ms"`
 	// ListPerBatch lists the connections once a batch, and not for each record as the plain design.
 	ListPerBatch bool `json:"list_per_batch"`
+	// Profile is the file that gets a CPU profile of the run, without the warm-up; empty: none.
+	Profile string `json:"profile"`
 }
 
 // Check reports everything that is wrong with w.
@@ -108,9 +113,14 @@ func Measure(ctx context.Context, v Variant, w Workload) (Result, error) {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(w.TimeLimitMS)*time.Millisecond)
 		defer cancel()
 	}
-	j := Job{Connections: connections, Feed: NewFeed(w.Updates, w.Entities, w.Rate), Tally: NewTally()}
+	j := Job{Connections: connections, Feed: NewFeed(w), Tally: NewTally()}
+	stopProfile, err := profile(w.Profile)
+	if err != nil {
+		return Result{}, err
+	}
+	defer stopProfile()
 	j.Tally.Begin()
-	err := v.Run(ctx, j)
+	err = v.Run(ctx, j)
 	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if err != nil && !late {
 		return Result{}, err

@@ -24,7 +24,7 @@ type posts struct {
 	fail error
 }
 
-func (p *posts) Post(ctx context.Context, id string, f *gateway.Frame) error {
+func (p *posts) Post(ctx context.Context, id string, f *gateway.Frame, _ time.Duration) error {
 	return p.send(ctx, id, f.Text())
 }
 

@@ -11,18 +11,18 @@ const batch = 10
 // Feed hands out updates when they are due. It is not safe for concurrent use.
 type Feed struct {
 	updates, entities int
+	together          int // how many wait at a time; 0: all
 	every             time.Duration
 	first             int64 // the first revision
 	began             time.Time
 	next              int
 }
 
-// NewFeed returns a feed of so many updates that go round over the entities, at a rate a second, or
-// all at once if rate is 0.
-func NewFeed(updates, entities int, rate float64) *Feed {
-	f := &Feed{updates: updates, entities: entities, first: 2}
-	if rate > 0 {
-		f.every = time.Duration(float64(time.Second) / rate)
+// NewFeed returns the feed of a workload.
+func NewFeed(w Workload) *Feed {
+	f := &Feed{updates: w.Updates, entities: w.Entities, together: w.Together, first: 2}
+	if w.Rate > 0 {
+		f.every = time.Duration(float64(time.Second) / w.Rate)
 	}
 	return f
 }
@@ -42,6 +42,9 @@ func (f *Feed) Next(ctx context.Context) ([]Update, bool) {
 	}
 	var due []Update
 	for now := time.Now(); len(due) < batch && f.next < f.updates && !f.due(f.next).After(now); f.next++ {
+		if len(due) > 0 && f.begins() {
+			break
+		}
 		due = append(due, Update{
 			Entity:   f.next % f.entities,
 			Revision: f.first + int64(f.next/f.entities),
@@ -50,6 +53,9 @@ func (f *Feed) Next(ctx context.Context) ([]Update, bool) {
 	}
 	return due, true
 }
+
+// begins reports whether the next update is the first of those that wait together, and others came before.
+func (f *Feed) begins() bool { return f.together > 0 && f.next > 0 && f.next%f.together == 0 }
 
 func (f *Feed) due(n int) time.Time { return f.began.Add(time.Duration(n) * f.every) }
 

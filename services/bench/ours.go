@@ -35,7 +35,7 @@ func (o Ours) Run(ctx context.Context, j Job) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	c := fanout.Config{
-		Queue:    &feedQueue{job: j, done: stop, left: map[string]bool{}},
+		Queue:    newFeedQueue(j, stop),
 		Registry: audience(j.Connections),
 		Gateway:  tallied{o.Gateway, j.Tally},
 		Log:      slog.New(slog.DiscardHandler),
@@ -60,9 +60,9 @@ type tallied struct {
 	tally *Tally
 }
 
-func (t tallied) Post(ctx context.Context, id string, f *gateway.Frame) error {
+func (t tallied) Post(ctx context.Context, id string, f *gateway.Frame, timeout time.Duration) error {
 	start := time.Now()
-	err := t.Gateway.Post(ctx, id, f)
+	err := t.Gateway.Post(ctx, id, f, timeout)
 	t.tally.Post(start, err)
 	return err
 }
@@ -72,16 +72,32 @@ type feedQueue struct {
 	job  Job
 	done func()
 
-	mu    sync.Mutex
-	n     int
-	ended bool
-	left  map[string]bool
+	mu      sync.Mutex
+	n       int
+	ended   bool
+	left    map[string]bool
+	settled chan struct{} // has a token when nothing is left
+}
+
+func newFeedQueue(j Job, done func()) *feedQueue {
+	return &feedQueue{job: j, done: done, left: map[string]bool{}, settled: make(chan struct{}, 1)}
 }
 
 func (f *feedQueue) Receive(ctx context.Context, _ int, _ time.Duration) ([]queue.Message, error) {
+	if f.job.Feed.begins() {
+		select {
+		case <-f.settled:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
 	updates, more := f.job.Feed.Next(ctx)
 	f.mu.Lock()
 	f.ended = !more
+	select {
+	case <-f.settled: // of what came before
+	default:
+	}
 	var all []queue.Message
 	for _, u := range updates {
 		f.n++
@@ -108,8 +124,15 @@ func (f *feedQueue) Delete(_ context.Context, messages []queue.Message) error {
 }
 
 func (f *feedQueue) check() {
-	if f.ended && len(f.left) == 0 {
+	if len(f.left) > 0 {
+		return
+	}
+	if f.ended {
 		f.done()
+	}
+	select {
+	case f.settled <- struct{}{}:
+	default:
 	}
 }
 

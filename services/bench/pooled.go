@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -16,11 +17,14 @@ type Pooled struct {
 	Pool    int
 	// PerFrame is how many updates of a batch at most share a post.
 	PerFrame int
-	// Timeout ends a post; 0 waits for ever.
+	// Timeout ends a post; 0 waits for as long as the run goes on.
 	Timeout time.Duration
 }
 
 var _ Variant = Pooled{}
+
+// forever is longer than any run.
+const forever = 24 * time.Hour
 
 type post struct {
 	connection string
@@ -29,13 +33,13 @@ type post struct {
 
 // Run implements [Variant].
 func (p Pooled) Run(ctx context.Context, j Job) error {
-	posts := make(chan post, p.Pool)
+	posts, timeout := make(chan post, p.Pool), cmp.Or(p.Timeout, forever)
 	var wg sync.WaitGroup
 	for range p.Pool {
 		wg.Go(func() {
 			for next := range posts {
 				start := time.Now()
-				j.Tally.Post(start, p.post(ctx, next))
+				j.Tally.Post(start, p.Gateway.Post(ctx, next.connection, next.frame, timeout))
 			}
 		})
 	}
@@ -64,13 +68,4 @@ func (p Pooled) feed(ctx context.Context, j Job, posts chan<- post) error {
 			}
 		}
 	}
-}
-
-func (p Pooled) post(ctx context.Context, next post) error {
-	if p.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.Timeout)
-		defer cancel()
-	}
-	return p.Gateway.Post(ctx, next.connection, next.frame)
 }

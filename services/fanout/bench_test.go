@@ -56,4 +56,4 @@ func BenchmarkRound(b *testing.B) {
 
 type free struct{}
 
-func (free) Post(context.Context, string, *gateway.Frame) error { return nil }
+func (free) Post(context.Context, string, *gateway.Frame, time.Duration) error { return nil }

@@ -50,21 +50,16 @@ type frame struct {
 	post    *gateway.Frame
 	entries []*entry
 	at      time.Time
+	oldest  time.Time // of the writes that it tells of, or zero if none is known
 }
 
 // age is how long ago the oldest write was that the frame tells of, or 0 if that is not known. It
 // compares two clocks.
-func (f frame) age() time.Duration {
-	var oldest time.Time
-	for _, e := range f.entries {
-		if !e.written.IsZero() && (oldest.IsZero() || e.written.Before(oldest)) {
-			oldest = e.written
-		}
-	}
-	if oldest.IsZero() {
+func (f frame) age(now time.Time) time.Duration {
+	if f.oldest.IsZero() {
 		return 0
 	}
-	return time.Since(oldest)
+	return now.Sub(f.oldest)
 }
 
 // pack joins entries into frames: those of entities first, then those of insights, each in their order,
@@ -116,13 +111,17 @@ func (f *form) opening(major int, at time.Time) string {
 
 func (f *form) join(entries []*entry, at time.Time, size int) frame {
 	b := append(make([]byte, 0, size), f.opening(entries[0].how.major, at)...)
+	var oldest time.Time
 	for i, e := range entries {
+		if !e.written.IsZero() && (oldest.IsZero() || e.written.Before(oldest)) {
+			oldest = e.written
+		}
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, e.fragment()...)
 	}
-	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), entries: entries, at: at}
+	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), entries: entries, at: at, oldest: oldest}
 }
 
 // fragment is what a frame says of the entry, encoded once for all channels that say it so.

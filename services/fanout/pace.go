@@ -55,11 +55,11 @@ func (p *pace) wait(ctx context.Context) bool {
 	return p.limiter.Wait(ctx) == nil
 }
 
-// record counts a post to a connection, and reports whether it was throttled because of the account.
-func (p *pace) record(connectionID string, throttled bool) bool {
+// record counts a post to a connection that has ended now, and reports whether it was throttled because of
+// the account.
+func (p *pace) record(now time.Time, connectionID string, throttled bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
 	if now.Sub(p.window) >= paceWindow {
 		if len(p.met) < throttledLeast {
 			p.rise(now)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
-	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 )
 
@@ -55,18 +54,19 @@ func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error)
 	}
 	*permits = 0
 	start := time.Now()
-	err := e.postOnce(box, f.post)
+	err := e.Gateway.Post(e.ctx, box.id, f.post, e.PostTimeout)
+	now := time.Now()
 	v := judge(attempt{
 		err:     err,
 		ended:   e.ctx.Err() != nil,
-		late:    err != nil && time.Since(start) >= e.PostTimeout,
-		young:   time.Since(box.connectedAt) < e.NewbornAge,
-		account: e.pace.record(box.id, err != nil && fault.KindOf(err) == fault.Throttled),
+		late:    now.Sub(start) >= e.PostTimeout,
+		young:   now.Sub(box.connectedAt) < e.NewbornAge,
+		account: e.pace.record(now, box.id, err != nil && fault.KindOf(err) == fault.Throttled),
 		single:  len(f.entries) < 2,
 		tries:   box.tries,
 		last:    box.tries+1 >= e.Tries,
 	})
-	e.Meter.Post(v.String(), len(f.entries), len(f.post.Text()), f.age())
+	e.Meter.Post(v.String(), len(f.entries), len(f.post.Text()), f.age(now))
 	if v != split {
 		return v, err
 	}
@@ -76,12 +76,6 @@ func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error)
 		}
 	}
 	return delivered, nil
-}
-
-func (e *engine) postOnce(box *mailbox, f *gateway.Frame) error {
-	ctx, cancel := context.WithTimeout(e.ctx, e.PostTimeout)
-	defer cancel()
-	return e.Gateway.Post(ctx, box.id, f)
 }
 
 // mark notes durably that a connection must synchronise, and reports whether it did.

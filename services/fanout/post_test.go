@@ -194,7 +194,7 @@ type reluctant struct {
 	refused atomic.Int64
 }
 
-func (g *reluctant) Post(ctx context.Context, id string, f *gateway.Frame) error {
+func (g *reluctant) Post(ctx context.Context, id string, f *gateway.Frame, timeout time.Duration) error {
 	if id == g.id {
 		now := time.Now().UnixNano()
 		if last := g.last.Load(); last > 0 && now-last < int64(g.every) {
@@ -203,7 +203,7 @@ func (g *reluctant) Post(ctx context.Context, id string, f *gateway.Frame) error
 		}
 		g.last.Store(now)
 	}
-	return g.Gateway.Post(ctx, id, f)
+	return g.Gateway.Post(ctx, id, f, timeout)
 }
 
 // If the mark cannot be made, the message waits.

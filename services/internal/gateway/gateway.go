@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 )
@@ -18,9 +19,9 @@ const MaxFrame = 128 << 10
 // Gateway posts to connections. It may be called concurrently, also for one connection, though
 // then the order in which the frames arrive is not known.
 type Gateway interface {
-	// Post sends one text frame, once: it never retries. One frame may be posted to many
-	// connections at a time. Success means that
-	// the gateway has accepted the frame, not that the client has read it. The text of an error
+	// Post sends one text frame, once: it never retries. It gives up after timeout, which must be
+	// positive, or when ctx ends. One frame may be posted to many connections at a time. Success means
+	// that the gateway has accepted the frame, not that the client has read it. The text of an error
 	// tells neither the connection nor the frame, and its kind is the whole verdict:
 	//
 	//	Gone        the connection was closed, never was, or has not finished its handshake
@@ -28,7 +29,7 @@ type Gateway interface {
 	//	TooLarge    the frame is above [MaxFrame]
 	//	Denied      the id is malformed, or permission or address are wrong: an operator's case
 	//	Transient   an outage, a time-out, or no answer: the frame may have arrived
-	Post(ctx context.Context, connectionID string, f *Frame) error
+	Post(ctx context.Context, connectionID string, f *Frame, timeout time.Duration) error
 }
 
 // KindOf is what a status of the @connections API means, unless it is a success.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -36,7 +37,9 @@ func New(cfg aws.Config, endpoint string) *Gateway {
 }
 
 // Post makes one PostToConnection call.
-func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame) error {
+func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	_, err := g.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{
 		ConnectionId: &connectionID, Data: f.Text(),
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -20,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is how long a post may take that is not to time out.
+const limit = 10 * time.Second
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
@@ -60,7 +64,7 @@ func TestEveryAnswerHasAKind(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				tc.answer(w, r)
 			}))
-			err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")))
+			err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")), limit)
 			if err == nil || fault.KindOf(err) != tc.want {
 				t.Errorf("%v, want kind %v", err, tc.want)
 			}
@@ -76,7 +80,7 @@ func TestNobodyListensIsTransient(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	g := awsgateway.New(cfg(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}), server.URL)
-	err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")))
+	err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")), limit)
 	if fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v, want kind transient", err)
 	}
@@ -90,7 +94,7 @@ func TestEndedContextIsTransient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	g := serve(t, http.NotFoundHandler())
-	if err := g.Post(ctx, "c=", gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(ctx, "c=", gateway.NewFrame([]byte("{}")), limit); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v, want kind transient", err)
 	}
 }
@@ -106,7 +110,7 @@ func TestRequestIsWhatAPIGatewayWants(t *testing.T) {
 			t.Errorf("authorization %q", auth)
 		}
 	}))
-	if err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}"))); err != nil {
+	if err := g.Post(t.Context(), "Jx-TaE0_GjQFvSw=", gateway.NewFrame([]byte("{}")), limit); err != nil {
 		t.Error(err)
 	}
 }

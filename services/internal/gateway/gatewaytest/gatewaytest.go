@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/gateway"
@@ -22,12 +23,15 @@ type Harness struct {
 	Frames  func(id string) [][]byte
 	// Fail makes the next post to id fail as the service would in that case.
 	Fail func(id string, kind fault.Kind)
-	// Hang makes posts to id wait for the end of their context, and tells of each that waits.
+	// Hang makes the next post to id wait for its end, and tells when it waits.
 	Hang func(id string) (waiting <-chan struct{})
 }
 
 // id has all the characters that API Gateway uses in its ids.
 const id = "Jx-TaE0_GjQFvSw="
+
+// limit is how long a post may take that is not to time out.
+const limit = 10 * time.Second
 
 // Run puts the gateways that newHarness makes through the suite.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
@@ -42,6 +46,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"ErrorsHideTheConnection", hidden},
 		{"TooLarge", tooLarge},
 		{"TimeoutIsTransient", timeout},
+		{"EndedContextIsTransient", ended},
 		{"FrameArrivesAsItIs", verbatim},
 		{"OneFrameToManyConnections", concurrent},
 	} {
@@ -53,14 +58,14 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 }
 
 func unknown(t *testing.T, h Harness) {
-	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), fault.Gone)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit), fault.Gone)
 }
 
 func closed(t *testing.T, h Harness) {
 	h.Open(id)
 	post(t, h, "{}")
 	h.Close(id)
-	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), fault.Gone)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit), fault.Gone)
 	frames(t, h, "{}")
 }
 
@@ -68,7 +73,7 @@ func kinds(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
 		h.Fail(id, kind)
-		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), kind)
+		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit), kind)
 	}
 	frames(t, h)
 	post(t, h, "{}")
@@ -78,7 +83,7 @@ func once(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Throttled, fault.Transient} {
 		h.Fail(id, kind)
-		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))), kind)
+		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit), kind)
 		frames(t, h)
 	}
 }
@@ -87,7 +92,7 @@ func hidden(t *testing.T, h Harness) {
 	h.Open(id)
 	for _, kind := range []fault.Kind{fault.Gone, fault.Throttled, fault.TooLarge, fault.Denied, fault.Transient} {
 		h.Fail(id, kind)
-		err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(`{"n":"canary"}`)))
+		err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(`{"n":"canary"}`)), limit)
 		if err == nil || strings.Contains(err.Error(), id[:len(id)-1]) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v: the error tells %v", kind, err)
 		}
@@ -97,10 +102,17 @@ func hidden(t *testing.T, h Harness) {
 func tooLarge(t *testing.T, h Harness) {
 	h.Open(id)
 	post(t, h, strings.Repeat("x", gateway.MaxFrame))
-	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame(bytes.Repeat([]byte("x"), gateway.MaxFrame+1))), fault.TooLarge)
+	want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame(bytes.Repeat([]byte("x"), gateway.MaxFrame+1)), limit), fault.TooLarge)
 }
 
 func timeout(t *testing.T, h Harness) {
+	h.Open(id)
+	h.Hang(id)
+	want(t, h.Gateway.Post(context.Background(), id, gateway.NewFrame([]byte("{}")), 20*time.Millisecond), fault.Transient)
+	frames(t, h)
+}
+
+func ended(t *testing.T, h Harness) {
 	h.Open(id)
 	waiting := h.Hang(id)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -108,7 +120,10 @@ func timeout(t *testing.T, h Harness) {
 		<-waiting
 		cancel()
 	}()
-	want(t, h.Gateway.Post(ctx, id, gateway.NewFrame([]byte("{}"))), fault.Transient)
+	want(t, h.Gateway.Post(ctx, id, gateway.NewFrame([]byte("{}")), limit), fault.Transient)
+	want(t, h.Gateway.Post(ctx, id, gateway.NewFrame([]byte("{}")), limit), fault.Transient)
+	post(t, h, "{}") // by another sender
+	frames(t, h, "{}")
 }
 
 func verbatim(t *testing.T, h Harness) {
@@ -126,7 +141,7 @@ func concurrent(t *testing.T, h Harness) {
 		id := fmt.Sprintf("c-%02d_=", n)
 		h.Open(id)
 		wg.Go(func() {
-			if err := h.Gateway.Post(t.Context(), id, frame); err != nil {
+			if err := h.Gateway.Post(t.Context(), id, frame, limit); err != nil {
 				t.Error(err)
 			}
 			if got := h.Frames(id); len(got) != 1 || string(got[0]) != `{"n":1}` {
@@ -139,7 +154,7 @@ func concurrent(t *testing.T, h Harness) {
 
 func post(t *testing.T, h Harness, frame string) {
 	t.Helper()
-	if err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(frame))); err != nil {
+	if err := h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte(frame)), limit); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/gateway"
@@ -49,7 +50,7 @@ func (g *Gateway) Script(id string, results ...error) {
 	g.at(id).script = append(g.at(id).script, results...)
 }
 
-// Hold makes posts to id wait for release, or for the end of their context.
+// Hold makes posts to id wait for release, or for the end of their time or of their context.
 func (g *Gateway) Hold(id string) (release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,7 +79,9 @@ func (g *Gateway) Posts(id string) int {
 }
 
 // Post records the text of f.
-func (g *Gateway) Post(ctx context.Context, id string, f *gateway.Frame) error {
+func (g *Gateway) Post(ctx context.Context, id string, f *gateway.Frame, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	const op = "gateway.Post"
 	g.mu.Lock()
 	c := g.at(id)

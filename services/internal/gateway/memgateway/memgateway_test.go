@@ -3,6 +3,7 @@ package memgateway_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -26,23 +27,27 @@ func TestConformance(t *testing.T) {
 			Frames:  g.Frames,
 			Fail:    func(id string, kind fault.Kind) { g.Script(id, fault.New("gateway.Post", kind, nil)) },
 			Hang: func(id string) <-chan struct{} {
-				g.Hold(id)
-				watched.waiting = make(chan struct{}, 1)
-				return watched.waiting
+				waiting := make(chan struct{}, 1)
+				watched.waiting, watched.release = waiting, g.Hold(id)
+				return waiting
 			},
 		}
 	})
 }
 
-// told tells of a post before it happens.
+// told tells of a post that will be held, before it happens, and holds no other.
 type told struct {
 	gateway.Gateway
-	waiting chan struct{}
+	waiting chan<- struct{}
+	release func()
 }
 
-func (g *told) Post(ctx context.Context, id string, f *gateway.Frame) error {
-	if g.waiting != nil {
-		g.waiting <- struct{}{}
+func (g *told) Post(ctx context.Context, id string, f *gateway.Frame, timeout time.Duration) error {
+	if g.waiting == nil {
+		return g.Gateway.Post(ctx, id, f, timeout)
 	}
-	return g.Gateway.Post(ctx, id, f)
+	g.waiting <- struct{}{}
+	defer g.release()
+	g.waiting = nil
+	return g.Gateway.Post(ctx, id, f, timeout)
 }

@@ -3,10 +3,12 @@ package wiregateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"os"
 	"strconv"
 	"time"
@@ -29,6 +31,9 @@ type socket struct {
 	used    time.Time
 	reused  bool // it has carried a post before
 	heard   bool // something of the present answer has come
+
+	watched <-chan struct{} // of the context whose end interrupts it
+	unwatch func() bool
 }
 
 // answer is what matters of a response.
@@ -36,15 +41,44 @@ type answer struct {
 	status int
 	date   time.Time // of a refusal; else zero
 	keep   bool      // the socket can be used again
+
+	length  int  // of the body; negative where it is not told
+	chunked bool // the body comes in chunks instead
 }
 
 func newSocket(conn net.Conn) *socket {
 	return &socket{conn: conn, in: bufio.NewReaderSize(conn, 4096)}
 }
 
-func (s *socket) close() { _ = s.conn.Close() }
+func (s *socket) close() {
+	if s.unwatch != nil {
+		s.unwatch()
+	}
+	_ = s.conn.Close()
+}
 
-// interrupt ends what waits on the socket. Another goroutine may call it.
+var errInterrupted = errors.New("the socket was interrupted")
+
+// use prepares the socket for an exchange, which ends at the deadline or with ctx. Posts of one sender have
+// one context, so the socket goes on being watched for the next.
+func (s *socket) use(ctx context.Context, deadline time.Time) error {
+	if ended := ctx.Done(); ended != s.watched {
+		if s.unwatch != nil && !s.unwatch() {
+			return errInterrupted // when it was idle
+		}
+		s.watched, s.unwatch = ended, nil
+		if ended != nil {
+			s.unwatch = context.AfterFunc(ctx, s.interrupt)
+		}
+	}
+	if err := s.conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	// If it ends from here on, the interruption comes behind the deadline above.
+	return ctx.Err()
+}
+
+// interrupt ends what waits on the socket. Another goroutine calls it.
 func (s *socket) interrupt() { _ = s.conn.SetDeadline(time.Unix(1, 0)) }
 
 // stale reports whether a post failed because the service had closed an idle socket.
@@ -64,61 +98,76 @@ func (s *socket) exchange() (answer, error) {
 // read reads one answer. It passes over those that announce another (1xx).
 func (s *socket) read() (answer, error) {
 	for range 8 {
-		a, length, err := s.head()
+		a, err := s.head()
 		if err != nil {
 			return answer{}, err
 		}
 		if a.status >= 200 {
-			return s.body(a, length)
+			a.keep = a.keep && s.skip(a) && s.in.Buffered() == 0 // else somebody speaks who was not asked
+			return a, nil
 		}
 	}
 	return answer{}, errAnswer
 }
 
-// head reads the status line and the headers that matter. The length of the body is negative where it is
-// not told in one number.
-func (s *socket) head() (a answer, length int, err error) {
+// head reads the status line and the headers that matter.
+func (s *socket) head() (answer, error) {
+	a := answer{length: -1}
 	line, err := s.line()
 	if err != nil {
-		return a, 0, err
+		return a, err
 	}
 	s.heard = true
 	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[8] != ' ' {
-		return a, 0, errAnswer
+		return a, errAnswer
 	}
 	if a.status, err = strconv.Atoi(string(line[9:12])); err != nil || a.status < 100 {
-		return a, 0, errAnswer
+		return a, errAnswer
 	}
 	a.keep = line[7] == '1'
-	length = -1
-	for read := len(line); ; read += len(line) + 2 {
+	for read := len(line); read <= maxHeader; read += len(line) + 2 {
 		if line, err = s.line(); err != nil {
-			return a, 0, err
+			return a, err
 		}
 		if len(line) == 0 {
-			return a, length, nil
-		}
-		if read > maxHeader {
-			return a, 0, errAnswer
-		}
-		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok {
-			return a, 0, errAnswer
-		}
-		value = bytes.TrimSpace(value)
-		switch {
-		case equal(name, "content-length"):
-			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 {
-				return a, 0, errAnswer
+			if a.chunked && a.length >= 0 {
+				return a, errAnswer
 			}
-		case equal(name, "connection"):
-			a.keep = a.keep && !equal(value, "close")
-		case equal(name, "transfer-encoding"):
-			a.keep = false // its end is not worth the reading
-		case equal(name, "date") && a.status == http.StatusForbidden:
-			a.date, _ = http.ParseTime(string(value))
+			return a, nil
+		}
+		if err := a.header(line); err != nil {
+			return a, err
 		}
 	}
+	return a, errAnswer
+}
+
+// header notes what a header says. One that makes it unclear where the answer ends makes it malformed
+// (RFC 9112, section 6.3).
+func (a *answer) header(line []byte) error {
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok {
+		return errAnswer
+	}
+	value = bytes.TrimSpace(value)
+	switch {
+	case equal(name, "content-length"):
+		length, err := strconv.ParseUint(string(value), 10, 31)
+		if err != nil || a.length >= 0 && a.length != int(length) {
+			return errAnswer
+		}
+		a.length = int(length)
+	case equal(name, "transfer-encoding"):
+		if a.chunked || !equal(value, "chunked") {
+			return errAnswer
+		}
+		a.chunked = true
+	case equal(name, "connection"):
+		a.keep = a.keep && !equal(value, "close")
+	case equal(name, "date") && a.status == http.StatusForbidden:
+		a.date, _ = http.ParseTime(string(value))
+	}
+	return nil
 }
 
 // line reads a line without its end.
@@ -136,24 +185,31 @@ func (s *socket) line() ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
 
-// body reads the body away, if that saves the socket.
-func (s *socket) body(a answer, length int) (answer, error) {
+// skip reads the body away, and reports whether it came to its end.
+func (s *socket) skip(a answer) bool {
 	switch {
 	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
-		return a, nil
-	case length < 0 || length > maxBody:
-		a.keep = false
+		return true
+	case a.chunked:
+		return s.skipChunks()
+	case a.length < 0 || a.length > maxBody:
+		return false
 	}
-	if !a.keep {
-		return a, nil
+	_, err := s.in.Discard(a.length)
+	return err == nil
+}
+
+// skipChunks reads chunks and trailers.
+func (s *socket) skipChunks() bool {
+	n, err := io.Copy(io.Discard, io.LimitReader(httputil.NewChunkedReader(s.in), maxBody+1))
+	for read := 0; err == nil && n <= maxBody && read <= maxHeader; {
+		var line []byte
+		if line, err = s.line(); err == nil && len(line) == 0 {
+			return true
+		}
+		read += len(line) + 2
 	}
-	if _, err := s.in.Discard(length); err != nil {
-		a.keep = false // the status is known all the same
-	}
-	if s.in.Buffered() > 0 {
-		a.keep = false // somebody speaks who was not asked
-	}
-	return a, nil
+	return false
 }
 
 // equal compares a token with one in lower case.

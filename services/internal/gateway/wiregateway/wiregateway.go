@@ -10,9 +10,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,18 +48,12 @@ type Options struct {
 
 // Gateway is a [gateway.Gateway]. Close it when it is done.
 type Gateway struct {
-	options Options
-	address string
-	host    string // as in the header
-	path    string // up to the connection id
-	tls     *tls.Config
-	signers sync.Pool
-	skew    atomic.Int64 // nanoseconds that the service's clock is ahead of ours
-
-	slots chan struct{}
-	mu    sync.Mutex
-	idle  []*socket // the latest used last
-	done  bool
+	credentials aws.CredentialsProvider
+	host        string // as in the header
+	path        string // up to the connection id
+	signers     sync.Pool
+	skew        atomic.Int64 // nanoseconds that the service's clock is ahead of ours
+	sockets     *pool
 }
 
 var _ gateway.Gateway = (*Gateway)(nil)
@@ -78,74 +74,62 @@ func New(o Options) (*Gateway, error) {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 90 * time.Second
 	}
-	g := &Gateway{
-		options: o, host: u.Host, address: u.Host, path: u.EscapedPath(),
-		slots:   make(chan struct{}, o.Connections),
+	return &Gateway{
+		credentials: o.Credentials, host: u.Host,
+		path:    strings.TrimRight(u.EscapedPath(), "/") + "/@connections/",
 		signers: sync.Pool{New: func() any { return sigv4.New(o.Region) }},
-	}
-	for len(g.path) > 0 && g.path[len(g.path)-1] == '/' {
-		g.path = g.path[:len(g.path)-1]
-	}
-	g.path += "/@connections/"
-	if u.Scheme == "https" {
-		g.tls = o.TLS.Clone()
-		if g.tls == nil {
-			g.tls = &tls.Config{}
-		}
-		g.tls.MinVersion = tls.VersionTLS12
-		g.tls.NextProtos = []string{"http/1.1"}
-		g.tls.ClientSessionCache = tls.NewLRUClientSessionCache(o.Connections)
-		if g.tls.ServerName == "" {
-			g.tls.ServerName = u.Hostname()
-		}
-	}
-	if u.Port() == "" {
-		port := "80"
-		if g.tls != nil {
-			port = "443"
-		}
-		g.address = net.JoinHostPort(u.Hostname(), port)
-	}
-	return g, nil
+		sockets: newPool(o.Connections, o.IdleTimeout, dialer(addressOf(u), o.secure(u), o.DialTimeout)),
+	}, nil
 }
 
-// Close closes the sockets. Posts in flight end by themselves, and later ones fail.
-func (g *Gateway) Close() error {
-	g.mu.Lock()
-	idle := g.idle
-	g.idle, g.done = nil, true
-	g.mu.Unlock()
-	for _, s := range idle {
-		s.close()
+func addressOf(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
 	}
+	return net.JoinHostPort(u.Hostname(), u.Scheme)
+}
+
+// secure is the configuration of TLS, or nil for http.
+func (o Options) secure(u *url.URL) *tls.Config {
+	if u.Scheme != "https" {
+		return nil
+	}
+	c := o.TLS.Clone()
+	if c == nil {
+		c = &tls.Config{}
+	}
+	c.MinVersion = tls.VersionTLS12
+	c.NextProtos = []string{"http/1.1"}
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(1) // of one host
+	c.DynamicRecordSizingDisabled = true                   // a post is one write, from the first on
+	if c.ServerName == "" {
+		c.ServerName = u.Hostname()
+	}
+	return c
+}
+
+// Close closes the sockets, and returns when no dial is under way. Posts in flight end by themselves, and
+// later ones fail.
+func (g *Gateway) Close() error {
+	g.sockets.close()
 	return nil
 }
 
 // Post makes one POST. If it was sent on a socket that had been idle, and the service had closed that
-// meanwhile, it is sent once more on a new one: the first was not answered, and if it had arrived all the same,
+// meanwhile, it is sent once more on another: the first was not answered, and if it had arrived all the same,
 // its updates carry versions.
-func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame) error {
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
-		select {
-		case g.slots <- struct{}{}:
-			defer func() { <-g.slots }()
-		case <-ctx.Done():
-			return fault.New(op, fault.Transient, context.Cause(ctx))
-		}
-	}
-	if err := ctx.Err(); err != nil {
+func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame, timeout time.Duration) error {
+	if ctx.Err() != nil {
 		return fault.New(op, fault.Transient, context.Cause(ctx))
 	}
-	credentials, err := g.options.Credentials.Retrieve(ctx)
+	credentials, err := g.credentials.Retrieve(ctx)
 	if err != nil {
-		return fault.New(op, fault.Denied, errors.New("no credentials"))
+		return fault.New(op, fault.Transient, errors.New("no credentials"))
 	}
-	a, err := g.exchange(ctx, credentials, connectionID, f)
-	if err == nil && a.status == 403 && g.learnSkew(a.date) {
-		a, err = g.exchange(ctx, credentials, connectionID, f)
+	r := post{credentials, connectionID, f, time.Now().Add(timeout)}
+	a, err := g.exchange(ctx, r)
+	if err == nil && a.status == http.StatusForbidden && g.learnSkew(a.date) {
+		a, err = g.exchange(ctx, r)
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -158,46 +142,52 @@ func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Fram
 	return fault.Newf(op, gateway.KindOf(a.status), "status %d", a.status)
 }
 
-// exchange sends the request and reads the answer.
-func (g *Gateway) exchange(ctx context.Context, c aws.Credentials, id string, f *gateway.Frame) (answer, error) {
-	s, err := g.take(ctx)
-	if err != nil {
-		return answer{}, err
-	}
-	a, err := g.once(ctx, s, c, id, f)
-	if err == nil || !s.stale(err) || ctx.Err() != nil {
-		return a, err
-	}
-	if s, err = g.dial(ctx); err != nil {
-		return answer{}, err
-	}
-	return g.once(ctx, s, c, id, f)
+// post is what Post is called with.
+type post struct {
+	credentials aws.Credentials
+	id          string
+	frame       *gateway.Frame
+	deadline    time.Time
 }
 
-func (g *Gateway) once(ctx context.Context, s *socket, c aws.Credentials, id string, f *gateway.Frame) (answer, error) {
-	deadline, _ := ctx.Deadline()
-	if err := s.conn.SetDeadline(deadline); err != nil {
-		s.close()
-		return answer{}, err
+// exchange sends the request and reads the answer.
+func (g *Gateway) exchange(ctx context.Context, r post) (answer, error) {
+	a, stale, err := g.try(ctx, r)
+	if stale {
+		g.sockets.drain() // the others were idle for even longer
+		a, _, err = g.try(ctx, r)
 	}
-	stop := context.AfterFunc(ctx, s.interrupt)
-	s.request = g.request(s.request[:0], c, id, f)
-	a, err := s.exchange()
-	interrupted := !stop()
-	if err != nil || !a.keep || interrupted {
-		s.close()
-		return a, err
+	return a, err
+}
+
+// try makes one exchange on one socket. It reports whether the service had closed that before.
+func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err error) {
+	s, err := g.sockets.take(ctx, r.deadline)
+	if err != nil {
+		return answer{}, false, err
 	}
-	g.give(s)
-	return a, nil
+	if err := s.use(ctx, r.deadline); err != nil {
+		g.sockets.drop(s)
+		return answer{}, ctx.Err() == nil, err
+	}
+	s.request = g.request(s.request[:0], r)
+	a, err = s.exchange()
+	if err != nil || !a.keep || ctx.Err() != nil {
+		g.sockets.drop(s)
+		return a, err != nil && s.stale(err) && ctx.Err() == nil, err
+	}
+	s.used, s.reused = time.Now(), true
+	g.sockets.put(s)
+	return a, false, nil
 }
 
 // request writes the whole request.
-func (g *Gateway) request(b []byte, c aws.Credentials, id string, f *gateway.Frame) []byte {
+func (g *Gateway) request(b []byte, r post) []byte {
+	text := r.frame.Text()
 	b = append(b, "POST "...)
 	begin := len(b)
 	b = append(b, g.path...)
-	b = sigv4.AppendEscaped(b, id)
+	b = sigv4.AppendEscaped(b, r.id)
 	end := len(b)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, g.host...)
@@ -205,79 +195,18 @@ func (g *Gateway) request(b []byte, c aws.Credentials, id string, f *gateway.Fra
 	signer := g.signers.Get().(*sigv4.Signer)
 	var date string
 	at := time.Now().Add(time.Duration(g.skew.Load()))
-	b, date = signer.Sign(b, c, sigv4.Request{Host: g.host, Path: b[begin:end:end], Length: len(f.Text()), Hash: f.Hash(), Time: at})
+	b, date = signer.Sign(b, r.credentials, sigv4.Request{Host: g.host, Path: b[begin:end:end], Length: len(text), Hash: r.frame.Hash(), Time: at})
 	g.signers.Put(signer)
 	b = append(b, "\r\nX-Amz-Date: "...)
 	b = append(b, date...)
-	if c.SessionToken != "" {
+	if token := r.credentials.SessionToken; token != "" {
 		b = append(b, "\r\nX-Amz-Security-Token: "...)
-		b = append(b, c.SessionToken...)
+		b = append(b, token...)
 	}
-	b = fmt.Appendf(b, "\r\nContent-Length: %d\r\n\r\n", len(f.Text()))
-	return append(b, f.Text()...)
-}
-
-// take returns an idle socket, or a new one.
-func (g *Gateway) take(ctx context.Context) (*socket, error) {
-	g.mu.Lock()
-	if g.done {
-		g.mu.Unlock()
-		return nil, net.ErrClosed
-	}
-	if n := len(g.idle); n > 0 {
-		s := g.idle[n-1]
-		g.idle = g.idle[:n-1]
-		g.mu.Unlock()
-		if time.Since(s.used) < g.options.IdleTimeout {
-			return s, nil
-		}
-		s.close()
-		g.closeIdle() // the others were used even longer ago
-		return g.dial(ctx)
-	}
-	g.mu.Unlock()
-	return g.dial(ctx)
-}
-
-func (g *Gateway) closeIdle() {
-	g.mu.Lock()
-	idle := g.idle
-	g.idle = nil
-	g.mu.Unlock()
-	for _, s := range idle {
-		s.close()
-	}
-}
-
-func (g *Gateway) give(s *socket) {
-	s.used, s.reused = time.Now(), true
-	g.mu.Lock()
-	if g.done {
-		g.mu.Unlock()
-		s.close()
-		return
-	}
-	g.idle = append(g.idle, s)
-	g.mu.Unlock()
-}
-
-func (g *Gateway) dial(ctx context.Context) (*socket, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.options.DialTimeout)
-	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", g.address)
-	if err != nil {
-		return nil, err
-	}
-	if g.tls != nil {
-		secure := tls.Client(conn, g.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
-		conn = secure
-	}
-	return newSocket(conn), nil
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(text)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, text...)
 }
 
 // maxSkew is how far clocks may differ: AWS refuses signatures that are older than five minutes.

@@ -32,7 +32,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const id = "Jx-TaE0_GjQFvSw="
+const (
+	id    = "Jx-TaE0_GjQFvSw="
+	limit = 10 * time.Second // of a post that is not to time out
+)
 
 var static = credentials.NewStaticCredentialsProvider("AKID", "secret", strings.Repeat("token+/", 100))
 
@@ -201,7 +204,14 @@ func TestAnswers(t *testing.T) {
 		"kept alive":             {[]string{ok, ok}, nil, 1},
 		"HTTP/1.0":               {[]string{"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", ok}, nil, 2},
 		"connection: close":      {[]string{"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n", ok}, nil, 2},
-		"chunked":                {[]string{"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", ok}, &gone, 2},
+		"chunked":                {[]string{"HTTP/1.1 410 Gone\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", ok}, &gone, 1},
+		"chunked, with trailers": {[]string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b\r\nx\r\n0\r\nX: y\r\n\r\n", ok}, nil, 1},
+		"chunked, cut off":       {[]string{"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ok}, &gone, 2},
+		"chunked, 1 MB":          {[]string{"HTTP/1.1 410 Gone\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n" + strings.Repeat("x", 100_000), ok}, &gone, 2},
+		"chunked and a length":   {[]string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", ok}, &transient, 2},
+		"another encoding":       {[]string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 0\r\n\r\n", ok}, &transient, 2},
+		"two lengths":            {[]string{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\nx", ok}, &transient, 2},
+		"one length twice":       {[]string{"HTTP/1.1 410 Gone\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", ok}, &gone, 1},
 		"no length":              {[]string{"HTTP/1.1 410 Gone\r\n\r\n", ok}, &gone, 2},
 		"a body":                 {[]string{"HTTP/1.1 410 Gone\r\ncontent-length: 5\r\n\r\nhello", ok}, &gone, 1},
 		"a body of 60 KB":        {[]string{"HTTP/1.1 410 Gone\r\nContent-Length: 60000\r\n\r\n" + strings.Repeat("x", 60000), ok}, &gone, 1},
@@ -224,16 +234,14 @@ func TestAnswers(t *testing.T) {
 			t.Parallel()
 			r := serveRaw(t, tc.answers...)
 			g := open(t, r.url(), nil)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			err := g.Post(ctx, id, gateway.NewFrame([]byte("{}")))
+			err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), time.Second)
 			if (tc.kind == nil) != (err == nil) || tc.kind != nil && fault.KindOf(err) != *tc.kind {
 				t.Fatalf("%v, want kind %v", err, tc.kind)
 			}
 			if len(tc.answers) < 2 {
 				return
 			}
-			if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+			if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 				t.Errorf("the next: %v", err)
 			}
 			if got := r.conns.Load(); got != tc.conns {
@@ -250,7 +258,7 @@ func TestAStaleSocketIsReplacedOnce(t *testing.T) {
 	r := serveRaw(t, ok, "", ok, "")
 	g := open(t, r.url(), nil)
 	for range 2 {
-		if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+		if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -258,7 +266,7 @@ func TestAStaleSocketIsReplacedOnce(t *testing.T) {
 		t.Errorf("%d requests, want 3", got)
 	}
 	// The socket that is idle now is closed by the server at the next request, and so is the one after it.
-	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v", err)
 	}
 	if got := r.requests.Load(); got != 5 {
@@ -270,12 +278,10 @@ func TestATimeoutIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := serveRaw(t, ok, "HTTP/1.1 2") // and then silence
 	g := open(t, r.url(), nil)
-	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := g.Post(ctx, id, gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), 50*time.Millisecond); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v", err)
 	}
 	if got := r.requests.Load(); got != 2 {
@@ -299,7 +305,7 @@ func TestClockSkewIsLearned(t *testing.T) {
 	defer server.Close()
 	g := open(t, server.URL, nil)
 	for range 3 {
-		if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+		if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -316,7 +322,7 @@ func TestAForbiddenPostIsNotRepeated(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 	}))
 	defer server.Close()
-	if err := open(t, server.URL, nil).Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Denied {
+	if err := open(t, server.URL, nil).Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); fault.KindOf(err) != fault.Denied {
 		t.Errorf("%v", err)
 	}
 	if got := requests.Load(); got != 1 {
@@ -341,7 +347,7 @@ func TestSocketsAreBounded(t *testing.T) {
 	for range 10 {
 		all.Go(func() {
 			started <- struct{}{}
-			if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+			if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 				t.Error(err)
 			}
 		})
@@ -358,7 +364,7 @@ func TestSocketsAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := g.Post(ctx, id, gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(ctx, id, gateway.NewFrame([]byte("{}")), limit); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("called off: %v", err)
 	}
 	close(release)
@@ -372,13 +378,13 @@ func TestClosedGateway(t *testing.T) {
 	t.Parallel()
 	r := serveRaw(t, ok)
 	g := open(t, r.url(), nil)
-	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); err != nil {
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}"))); fault.KindOf(err) != fault.Transient || err == nil {
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -399,7 +405,7 @@ func BenchmarkPost(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := g.Post(b.Context(), id, frame); err != nil {
+				if err := g.Post(b.Context(), id, frame, limit); err != nil {
 					b.Fatal(err)
 				}
 			}
