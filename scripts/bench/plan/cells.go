@@ -22,8 +22,12 @@ const (
 // Scenarios are all there are, in the order in which they run.
 var Scenarios = []string{Verify, Cells, Quota, Latency, Memory, Hang, Cold, Curves}
 
-// Target is the cell that most targets are about, Grid.Name(10, 1000, 0).
-var Target = Name(10, 1000, 0)
+// The cells that most targets are about: Target compares posts, since every variant posts the same frames
+// there, and Updates what it takes to deliver updates that come together.
+var (
+	Target  = Name(1, 1000, 0)
+	Updates = Name(10, 1000, 0)
+)
 
 // Names of cells that targets are about.
 const (
@@ -59,7 +63,7 @@ func full() []Cell {
 		for _, updates := range []int{1, 10, 1000} {
 			for _, connections := range []int{100, 1000, 10_000} {
 				rounds := 3
-				if Name(updates, connections, latency) == Target {
+				if name := Name(updates, connections, latency); name == Target || name == Updates {
 					rounds = 5
 				}
 				cells = append(cells, grid(updates, connections, latency, rounds, MaxPosts))
@@ -70,21 +74,22 @@ func full() []Cell {
 }
 
 func quick() []Cell {
-	const posts = 3000
+	const posts = 2000
 	cells := []Cell{
-		grid(10, 1000, 0, 5, posts), grid(10, 100, 0, 1, posts), grid(1, 1000, 0, 1, posts), grid(1000, 1000, 0, 1, posts),
-		grid(10, 10_000, 0, 1, posts), grid(10, 1000, 20, 1, posts),
+		grid(1, 1000, 0, 5, 1000), grid(10, 1000, 0, 5, posts), grid(10, 100, 0, 1, posts), grid(1000, 1000, 0, 1, posts),
+		grid(10, 1000, 20, 1, posts),
 	}
 	return append(cells, others(scenarios{rounds: 2, pairs: 3, quotaSeconds: 2.5, hangSeconds: 1, cold: 3})...)
 }
 
 func grid(updates, connections, latency, rounds, posts int) Cell {
 	variants := []string{Plain, SDK, SDKBatch, Floor, Ours}
-	if updates == 10 && connections == 1000 {
+	if updates == 1 && connections == 1000 {
 		variants = append(variants, Wire, Wrk) // wrk knows neither updates nor connections
 	}
 	return Cell{
 		Scenario: Cells, Name: Name(updates, connections, latency), Rounds: rounds, Variants: variants, MaxPosts: posts,
+		Repeat: latency == 0, // with latency a run lasts long enough
 		Workload: sample.Workload{
 			Connections: connections, Updates: updates, Entities: min(updates, 100), Pool: pool, WarmUp: 4 * pool,
 		},
@@ -102,24 +107,25 @@ type scenarios struct {
 func others(s scenarios) []Cell {
 	at := func(variants ...string) []string {
 		if s.plainEverywhere {
-			variants = append(variants, Plain)
+			variants = append(variants, Plain, SDK)
 		}
 		return append(variants, Ours)
 	}
 	cells := []Cell{
 		{
-			Scenario: Verify, Name: Signatures, Rounds: 1, Variants: at(Plain, SDK, SDKBatch, Wire, Floor),
+			Scenario: Verify, Name: Signatures, Rounds: 1, Variants: []string{Plain, SDK, SDKBatch, Wire, Floor, Ours},
 			Workload: sample.Workload{Connections: 50, Updates: 4, Entities: 2, Pool: 8},
 			Settings: stub.Settings{Verify: true},
 		},
 		quota(Over10, 100, 20, s), quota(Over100, 1000, 50, s),
 		{
-			Scenario: Latency, Name: InFlight, Rounds: s.rounds, Variants: at(SDK, Wire, Floor),
+			Scenario: Latency, Name: InFlight, Rounds: s.rounds, Variants: at(Wire, Floor),
 			Workload: sample.Workload{Connections: 2000, Updates: 20, Entities: 20, Pool: inFlight, WarmUp: 2 * inFlight},
 			Settings: stub.Settings{LatencyMS: 20},
 			MaxPosts: 2 * MaxPosts, // the end, when fewer are in flight, should not count for much
+			Feed:     200,          // so that each connection always waits for something
 		},
-		memory(Memory10, 10_000, s.rounds, at(SDK)), memory(Memory20, 20_000, s.rounds, []string{SDK, Ours}),
+		memory(Memory10, 10_000, s.rounds, at()), memory(Memory20, 20_000, s.rounds, []string{SDK, Ours}),
 		memory(Registered, 100_000, 1, []string{Ours}),
 		hang(AllAnswer, 0, s), hang(OneSilent, 0.01, s),
 		{
@@ -177,7 +183,7 @@ func hang(name string, silent float64, s scenarios) Cell {
 
 func curve(updates, entities, connections int, s scenarios) Cell {
 	return Cell{
-		Scenario: Curves, Name: CurveName(updates, entities, connections), Rounds: min(s.rounds, 3), Variants: []string{Ours},
+		Scenario: Curves, Name: CurveName(updates, entities, connections), Rounds: min(s.rounds, 3), Variants: []string{Ours}, Repeat: true,
 		Workload: sample.Workload{
 			Connections: connections, Updates: updates, Entities: entities, Pool: pool, WarmUp: 4 * pool,
 		},

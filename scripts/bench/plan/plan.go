@@ -16,6 +16,13 @@ import (
 // MaxPosts is how many posts a run makes at most, unless it conflates. A larger cell is extrapolated.
 const MaxPosts = 20_000
 
+// maxPasses is how often a small cell is repeated in one run, and perFrame how many of its updates a variant
+// that conflates has in a frame.
+const (
+	maxPasses = 20
+	perFrame  = 60
+)
+
 // pool is how many posts are in flight where nothing else is said.
 const pool = 64
 
@@ -37,9 +44,9 @@ var Variants = []Variant{
 	{Name: Plain, Sender: "plain", PerFrame: 1, cost: 900 * time.Microsecond, Text: "a goroutine and a post per record and connection, default SDK client"},
 	{Name: SDK, Sender: "sdk", PerFrame: 1, cost: 130 * time.Microsecond, Text: "the SDK adapter, tuned transport, bounded pool, a post per record and connection"},
 	{Name: SDKBatch, Sender: "sdk", PerFrame: 10, cost: 140 * time.Microsecond, Text: "the same, a post per batch of ten records and connection"},
-	{Name: Wire, Sender: "wire", PerFrame: 1, cost: 35 * time.Microsecond, Text: "our own wire, bounded pool, a post per record and connection"},
-	{Name: Ours, Sender: "ours", cost: 40 * time.Microsecond, Text: "the engine: mailboxes, views, our own wire; what waits together shares a post"},
-	{Name: Floor, Sender: "floor", PerFrame: 1, cost: 30 * time.Microsecond, Text: "requests signed before the clock starts, raw keep-alive connections"},
+	{Name: Wire, Sender: "wire", PerFrame: 1, cost: 20 * time.Microsecond, Text: "our own wire, bounded pool, a post per record and connection"},
+	{Name: Ours, Sender: "ours", cost: 30 * time.Microsecond, Text: "the engine: mailboxes, views, our own wire; what waits together shares a post"},
+	{Name: Floor, Sender: "floor", PerFrame: 1, cost: 20 * time.Microsecond, Text: "requests signed before the clock starts, raw keep-alive connections"},
 	{Name: Wrk, PerFrame: 1, cost: 30 * time.Microsecond, Text: "wrk, unsigned, where it is installed"},
 }
 
@@ -73,7 +80,16 @@ type Cell struct {
 	Workload       sample.Workload // of a variant, but for what the variant decides
 	Settings       stub.Settings
 	MaxPosts       int
+	// Repeat has a run go through the cell several times, in turn, if that takes few posts: so what is
+	// measured lasts, and what a variant does once counts less.
+	Repeat bool
+	// Feed, if not 0, is how many updates a second a variant that conflates gets for FeedSeconds, in place
+	// of the workload's: were they all there from the beginning, it would be done at once.
+	Feed float64
 }
+
+// feedSeconds is for how long that goes on.
+const feedSeconds = 2
 
 // Options choose from all that could be run. Zero values choose everything.
 type Options struct {
@@ -150,18 +166,30 @@ func known(what string, chosen, all []string) error {
 func (c Cell) run(v Variant, round int) Run {
 	w := c.Workload
 	w.Variant, w.PerFrame = v.Sender, v.PerFrame
-	scale, posts := 1.0, w.Connections
+	frames := 0
 	if v.PerFrame == 0 {
 		w.PerFrame = w.Updates
+		frames = divideUp(w.Entities, perFrame)
 	} else {
-		frames := (w.Updates + v.PerFrame - 1) / v.PerFrame
-		if allowed := max(1, c.MaxPosts/w.Connections); w.Rate == 0 && frames > allowed {
-			frames = allowed
-			scale = float64(w.Updates) / float64(allowed*v.PerFrame)
-			w.Updates = allowed * v.PerFrame
-		}
-		posts *= frames
+		frames = divideUp(w.Updates, v.PerFrame)
 	}
+	scale := 1.0
+	switch allowed := max(1, c.limit(v)/w.Connections); {
+	case c.Feed > 0 && v.PerFrame == 0:
+		w.Rate, w.Updates = c.Feed, int(feedSeconds*c.Feed)
+	case w.Rate > 0:
+	case v.PerFrame > 0 && frames > allowed:
+		frames = allowed
+		scale = float64(w.Updates) / float64(allowed*v.PerFrame)
+		w.Updates = allowed * v.PerFrame
+	case c.Repeat:
+		passes := min(maxPasses, max(1, c.repeated(v)/(w.Connections*frames)))
+		w.Together = w.Updates
+		w.Updates *= passes
+		scale = 1 / float64(passes)
+		frames *= passes
+	}
+	posts := w.Connections * frames
 	cost := 250*time.Millisecond + time.Duration(posts+w.WarmUp)*v.cost
 	if v.Name != Plain {
 		cost += time.Duration(posts/w.Pool*c.Settings.LatencyMS) * time.Millisecond
@@ -177,3 +205,23 @@ func (c Cell) run(v Variant, round int) Run {
 		Workload: w, Settings: c.Settings, Scale: scale, Cost: cost,
 	}
 }
+
+// limit is how many posts a run may make. A short bench saves on those that take long.
+func (c Cell) limit(v Variant) int {
+	if v.cheap() {
+		return max(c.MaxPosts, MaxPosts)
+	}
+	return c.MaxPosts
+}
+
+// repeated is how many posts are enough to measure.
+func (c Cell) repeated(v Variant) int {
+	if v.cheap() {
+		return MaxPosts
+	}
+	return min(c.MaxPosts, MaxPosts/4)
+}
+
+func (v Variant) cheap() bool { return v.cost < 100*time.Microsecond }
+
+func divideUp(a, b int) int { return (a + b - 1) / b }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,27 @@ func TestWhatConflatesIsNotCut(t *testing.T) {
 	c := grid(1000, 10_000, 0, 1, MaxPosts)
 	if r := c.run(Variant{Name: Ours, Sender: Ours}, 0); r.Workload.Updates != 1000 || r.Scale != 1 || r.Workload.PerFrame != 1000 {
 		t.Errorf("%+v", r)
+	}
+	c.Feed = 100
+	if r := c.run(Variant{Name: Ours, Sender: Ours}, 0); r.Workload.Updates != 200 || r.Workload.Rate != 100 {
+		t.Errorf("fed: %+v", r)
+	}
+}
+
+func TestSmallCellsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		variant                   string
+		updates, together, passes int
+	}{
+		{Ours, 1, 1, 20}, {Plain, 1, 1, 5}, {Ours, 10, 10, 20}, {Floor, 10, 10, 2}, {SDKBatch, 10, 10, 5},
+	} {
+		c := grid(tc.updates, 1000, 0, 1, MaxPosts)
+		v := Variants[slices.IndexFunc(Variants, func(v Variant) bool { return v.Name == tc.variant })]
+		r := c.run(v, 0)
+		if r.Workload.Updates != tc.updates*tc.passes || r.Workload.Together != tc.together || r.Scale != 1/float64(tc.passes) {
+			t.Errorf("%s, %d updates: %+v, want %d passes", tc.variant, tc.updates, r, tc.passes)
+		}
 	}
 }
 

@@ -24,13 +24,13 @@ func samples() []sample.Sample {
 		return s
 	}
 	all := []sample.Sample{
-		of(plan.Target, plan.Floor, 0, 10_000, 0.2, 1), of(plan.Target, plan.Plain, 0, 10_000, 8, 1),
-		of(plan.Target, plan.Plain, 1, 10_000, 10, 1), of(plan.Target, plan.Floor, 1, 10_000, 0.2, 1),
+		of(plan.Updates, plan.Floor, 0, 10_000, 0.2, 1), of(plan.Updates, plan.Plain, 0, 10_000, 8, 1),
+		of(plan.Updates, plan.Plain, 1, 10_000, 10, 1), of(plan.Updates, plan.Floor, 1, 10_000, 0.2, 1),
 		of(plan.Name(1000, 1000, 0), plan.Plain, 0, 20_000, 20, 50),
 	}
 	all[4].Result.Verdicts = map[string]int64{"ok": 19_000, "throttled": 1000}
 	all[4].Stub.Complete = 3
-	return append(all, sample.Sample{Scenario: plan.Cells, Cell: plan.Target, Variant: plan.Wrk, Absent: "wrk is not installed"})
+	return append(all, sample.Sample{Scenario: plan.Cells, Cell: plan.Updates, Variant: plan.Wrk, Absent: "wrk is not installed"})
 }
 
 func TestTables(t *testing.T) {

@@ -16,6 +16,7 @@ type Workload struct {
 	Updates       int     `json:"updates"`
 	Entities      int     `json:"entities"`
 	Rate          float64 `json:"rate"`
+	Together      int     `json:"together"`
 	PerFrame      int     `json:"per_frame"`
 	Pool          int     `json:"pool"`
 	WarmUp        int     `json:"warm_up"`
@@ -23,6 +24,7 @@ type Workload struct {
 	TimeLimitMS   int     `json:"time_limit_ms"`
 	ListPerBatch  bool    `json:"list_per_batch"`
 	Quota         float64 `json:"quota"`
+	Profile       string  `json:"profile,omitempty"`
 }
 
 // Result is what a sender says of a run: the JSON that services/cmd/bench writes.

@@ -98,7 +98,7 @@ func value(of sample.Set, m sample.Metric) func([]sample.Sample) []float64 {
 	return func(all []sample.Sample) []float64 { return sample.Values(all, of, m) }
 }
 
-// headline compares ours with another variant in the cell that most targets are about.
+// headline compares ours with another variant where both post the same frames.
 func headline(variant string, m sample.Metric) func([]sample.Sample) []float64 {
 	return ratio(set(plan.Cells, plan.Target, plan.Ours), set(plan.Cells, plan.Target, variant), m)
 }
@@ -127,7 +127,7 @@ var Targets = []Target{
 	{Name: "POSTs per CPU-second, by wrk's, unsigned", Unit: "x", Least: 0.8, Stretch: 0.95, Measure: headline(plan.Wrk, sample.PostsPerCPU)},
 	{
 		Name: "updates per CPU-second, by plain's, 10 of 10 entities", Unit: "x", Least: 200,
-		Measure: headline(plan.Plain, sample.UpdatesPerCPU),
+		Measure: ratio(set(plan.Cells, plan.Updates, plan.Ours), set(plan.Cells, plan.Updates, plan.Plain), sample.UpdatesPerCPU),
 	},
 	{Name: "POSTs without a valid signature", Most: 0, Measure: value(set(plan.Verify, plan.Signatures, plan.Ours), sample.Forged)},
 	{Name: "10x over the quota: complete connections", Unit: "%", Least: 100, Measure: value(set(plan.Quota, plan.Over10, plan.Ours), sample.Complete)},

@@ -53,6 +53,7 @@ func TestEachTargetFindsItsSamples(t *testing.T) {
 		of(plan.Cells, plan.Target, plan.Ours, 1000, 0.02), of(plan.Cells, plan.Target, plan.Plain, 10_000, 10),
 		of(plan.Cells, plan.Target, plan.SDK, 10_000, 1.2), of(plan.Cells, plan.Target, plan.Floor, 10_000, 0.2),
 		of(plan.Cells, plan.Target, plan.Wrk, 10_000, 0.2),
+		of(plan.Cells, plan.Updates, plan.Ours, 1000, 0.02), of(plan.Cells, plan.Updates, plan.Plain, 10_000, 10),
 		of(plan.Verify, plan.Signatures, plan.Ours, 100, 1),
 		of(plan.Quota, plan.Over10, plan.Ours, 100, 1), of(plan.Quota, plan.Over100, plan.Ours, 100, 1),
 		of(plan.Latency, plan.InFlight, plan.Ours, 24_000, 1),
@@ -64,7 +65,7 @@ func TestEachTargetFindsItsSamples(t *testing.T) {
 		of(plan.Curves, plan.CurveName(1000, 100, 1000), plan.Ours, 1, 1), of(plan.Curves, plan.CurveName(1000, 1000, 1000), plan.Ours, 1, 1),
 		of(plan.Curves, plan.CurveName(100, 10, 1000), plan.Ours, 1, 1), of(plan.Curves, plan.CurveName(1000, 10, 1000), plan.Ours, 1, 1),
 	}
-	all[10].Workload.Connections, all[10].Result.PeakRSS = 20_000, 30<<20+10_000*500
+	all[12].Workload.Connections, all[12].Result.PeakRSS = 20_000, 30<<20+10_000*500
 	want := map[string]float64{
 		"POSTs per CPU-second, by plain's":                50,
 		"CPU per POST, by the floor's":                    1,
@@ -102,7 +103,7 @@ func TestThePlanHasTheCells(t *testing.T) {
 			return slices.ContainsFunc(runs, func(r plan.Run) bool { return r.Scenario == scenario && r.Cell == cell })
 		}
 		for scenario, cells := range map[string][]string{
-			plan.Cells: {plan.Target}, plan.Verify: {plan.Signatures}, plan.Quota: {plan.Over10, plan.Over100},
+			plan.Cells: {plan.Target, plan.Updates}, plan.Verify: {plan.Signatures}, plan.Quota: {plan.Over10, plan.Over100},
 			plan.Latency: {plan.InFlight}, plan.Memory: {plan.Memory10, plan.Memory20}, plan.Hang: {plan.AllAnswer, plan.OneSilent},
 			plan.Cold: {plan.FirstPosts},
 		} {
