@@ -280,6 +280,30 @@ func TestChangedViews(t *testing.T) {
 	})
 }
 
+// Views that a later release has stored may say more than is understood here: then all is sent, and the
+// browser applies them.
+func TestViewsOfALaterRelease(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("default", "a", grown)
+		_, err := r.registry.Subscribe(context.Background(), "a", registry.Subscription{SyncID: 1, Views: map[string]string{
+			"student": `[{"entity_type":"student","where":[{"attribute":"health_score","operator":"lt","value":1,"negate":true}]}]`,
+			"tutor":   `[{"entity_type":"tutor","sample":0.5}]`,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.send("stu_1", 1)
+		synctest.Wait()
+		tutor := newEvent("default", "tut_1", 1)
+		tutor.Data.EntityType = contracts.EntityTypeTutor
+		r.queue.Send(encode(t, tutor), nil)
+		synctest.Wait()
+		r.wantFrames("a", "stu_1@1 | tut_1@1")
+	})
+}
+
 // What the connection no longer matches is not told with the values that made it leave.
 func TestWhatLeavesAViewLeavesNothingBehind(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,10 @@
 package view
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
-	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ var (
 	errOperator = errors.New("not an operator for this kind of attribute")
 	errValue    = errors.New("not a value of this kind of attribute")
 )
+
+// instantForm is what instants look like in the contracts. time.Parse forgives more, such as a comma.
+var instantForm = regexp.MustCompile(`^.{10}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-9]{2})$`)
 
 // comparison is one condition, ready to be asked.
 type comparison struct {
@@ -37,6 +41,9 @@ func compileComparison(c contracts.ComparisonV1, a contracts.Attribute) (compari
 	default:
 		return out, errOperator
 	}
+	if !json.Valid(c.Value) {
+		return out, errValue
+	}
 	var ok bool
 	switch a.Kind {
 	case contracts.AttributeTexts:
@@ -51,7 +58,7 @@ func compileComparison(c contracts.ComparisonV1, a contracts.Attribute) (compari
 		}
 		if a.Kind == contracts.AttributeInstant {
 			var err error
-			if out.instant, err = time.Parse(time.RFC3339, out.text); err != nil {
+			if out.instant, err = time.Parse(time.RFC3339, out.text); err != nil || !instantForm.MatchString(out.text) {
 				return out, errValue
 			}
 		}
@@ -68,10 +75,7 @@ func (c *comparison) holds(image *Image) bool {
 	}
 	switch c.kind {
 	case contracts.AttributeInteger, contracts.AttributeNumber:
-		if !value.isNumber {
-			return false
-		}
-		return c.ordered(value.number.compare(c.number))
+		return value.isNumber && c.ordered(value.number.compare(c.number))
 	case contracts.AttributeInstant:
 		if !value.isText {
 			return false
@@ -98,57 +102,79 @@ func (c *comparison) ordered(order int) bool {
 	return order >= 0
 }
 
-// decimal is a number with its exact value.
+// decimal is a number with its exact value: sign × 0.digits × 10^point, where digits neither start nor
+// end with a 0. Zero has none. Whatever the point, it takes no more room or time than its literal.
 type decimal struct {
-	near    float64
-	literal string
-	short   bool // has so few digits that near tells it from every other short one
+	sign   int // -1, 0 or 1
+	point  int
+	digits string
 }
 
-// shortDigits is how many significant digits a float64 always keeps apart (IEEE 754 binary64: 15).
-const shortDigits = 15
+// maxPoint bounds the point of a number, far beyond those that the contracts allow.
+const maxPoint = 1_000
 
+// readDecimal reads a valid JSON value. It refuses what is no number, or one beyond maxPoint.
 func readDecimal(raw []byte) (decimal, bool) {
-	literal := string(raw)
-	if literal == "" || literal[0] != '-' && (literal[0] < '0' || literal[0] > '9') {
+	if !digit(raw[0]) && raw[0] != '-' || !digit(raw[len(raw)-1]) {
 		return decimal{}, false
 	}
-	near, err := strconv.ParseFloat(literal, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return decimal{}, false
-	}
-	digits := 0
-	for _, c := range literal {
-		if c == 'e' || c == 'E' {
-			digits = shortDigits + 1
+	mantissa, negative := strings.CutPrefix(string(raw), "-")
+	exponent := 0
+	if at := strings.IndexAny(mantissa, "eE"); at >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(mantissa[at+1:]); err != nil {
+			return decimal{}, false
 		}
-		if c >= '0' && c <= '9' {
-			digits++
-		}
+		mantissa = mantissa[:at]
 	}
-	return decimal{near, literal, digits <= shortDigits}, true
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	d := decimal{sign: 1, point: exponent + len(digits) - len(fraction), digits: strings.TrimRight(digits, "0")}
+	if d.digits == "" {
+		return decimal{}, true
+	}
+	if negative {
+		d.sign = -1
+	}
+	return d, -maxPoint <= d.point && d.point <= maxPoint
 }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 func (d decimal) compare(other decimal) int {
-	if d.short && other.short {
-		switch {
-		case d.near < other.near:
-			return -1
-		case d.near > other.near:
-			return 1
-		}
-		return 0
-	}
-	a, okA := new(big.Rat).SetString(d.literal)
-	b, okB := new(big.Rat).SetString(other.literal)
-	if !okA || !okB {
-		return -2 // neither less nor equal nor greater; see Image.attribute, which lets none through
-	}
-	return a.Cmp(b)
+	return cmp.Or(
+		cmp.Compare(d.sign, other.sign),
+		d.sign*cmp.Compare(d.point, other.point),
+		d.sign*strings.Compare(d.digits, other.digits),
+	)
 }
 
+// plainZeros is how many zeros are written before there is an exponent.
+const plainZeros = 20
+
+// String is the JSON number that stands for all literals of this value.
+func (d decimal) String() string {
+	sign := ""
+	if d.sign < 0 {
+		sign = "-"
+	}
+	exponent := d.point - len(d.digits)
+	switch {
+	case d.sign == 0:
+		return "0"
+	case exponent > plainZeros || d.point < -plainZeros:
+		return sign + d.digits + "e" + strconv.Itoa(exponent)
+	case exponent >= 0:
+		return sign + d.digits + strings.Repeat("0", exponent)
+	case d.point > 0:
+		return sign + d.digits[:d.point] + "." + d.digits[d.point:]
+	}
+	return sign + "0." + strings.Repeat("0", -d.point) + d.digits
+}
+
+// readText reads a valid JSON value. It refuses what is no text.
 func readText(raw []byte) (string, bool) {
-	if len(raw) == 0 || raw[0] != '"' {
+	if raw[0] != '"' {
 		return "", false
 	}
 	var s string

@@ -3,7 +3,6 @@ package view
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"sync"
 )
 
@@ -29,9 +28,6 @@ func NewImage(attributes json.RawMessage) *Image {
 	return &Image{raw: attributes}
 }
 
-// maxNumberLength bounds the cost of a number; contracts allow no more.
-const maxNumberLength = 64
-
 func (i *Image) attribute(name string) (value, bool) {
 	i.once.Do(func() {
 		var members map[string]json.RawMessage
@@ -41,7 +37,7 @@ func (i *Image) attribute(name string) (value, bool) {
 		i.attributes = make(map[string]value, len(members))
 		for name, raw := range members {
 			var v value
-			if v.text, v.isText = readText(raw); !v.isText && len(raw) <= maxNumberLength {
+			if v.text, v.isText = readText(raw); !v.isText {
 				v.number, v.isNumber = readDecimal(raw)
 			}
 			i.attributes[name] = v
@@ -53,55 +49,85 @@ func (i *Image) attribute(name string) (value, bool) {
 
 // Selection says which attributes of a state are sent. It is comparable. The zero value is all of them.
 type Selection struct {
-	mask uint64 // by the alphabetical order of the kind's attributes
+	mask uint64 // see kind.bits
 }
 
-// needed marks a selection that has chosen: those attributes are sent which the state cannot do without.
-const needed = 1 << 63
+// chosen marks a selection that is not all of them, even where it is none.
+const chosen = 1 << 63
 
-// required are the attributes that every insight has; an entity has none that it must have.
-var required = []string{"entity_id", "prediction_type", "risk_band", "risk_score", "timestamp"}
-
-// Project returns the attributes without those that are not selected. The rest keeps its bytes and its
-// order. If all are selected, what is returned is what was given.
+// Project returns the attributes, a JSON object, without those that are not selected. The rest keeps its
+// bytes and its order. If all are selected, what is returned is what was given.
+//
+// It does not check the object. Of what is not valid it returns some part.
 func (s Selection) Project(kind string, attributes json.RawMessage) json.RawMessage {
 	if s.mask == 0 {
 		return attributes
 	}
-	names := catalogue(kind).Names()
-	selected := func(name string) bool {
-		if kind == insight && slices.Contains(required, name) {
-			return true
-		}
-		at, ok := slices.BinarySearch(names, name)
-		return ok && s.mask&(1<<at) != 0
-	}
-	decoder := json.NewDecoder(bytes.NewReader(attributes))
-	decoder.UseNumber()
-	if _, err := decoder.Token(); err != nil {
-		return attributes
-	}
+	k := kinds[kind]
 	out := append(make(json.RawMessage, 0, len(attributes)), '{')
-	for decoder.More() {
-		name, err := decoder.Token()
-		var member json.RawMessage
-		if err == nil {
-			err = decoder.Decode(&member)
+	for rest := attributes; ; {
+		start := bytes.IndexByte(rest, '"')
+		if start < 0 {
+			return append(out, '}')
 		}
-		if err != nil {
-			return attributes
+		rest = rest[start:]
+		name := textEnd(rest)
+		end := name + memberEnd(rest[name:])
+		if end == len(rest) {
+			return attributes // there is no bracket behind it
 		}
-		text, _ := name.(string)
-		if !selected(text) {
-			continue
+		if s.mask&k.bit(rest[:name]) != 0 {
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
+			out = append(out, rest[:end]...)
 		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(out, '"')
-		out = append(out, text...) // the catalogue has no name that needs an escape
-		out = append(out, '"', ':')
-		out = append(out, member...)
+		rest = rest[end:]
 	}
-	return append(out, '}')
+}
+
+// bit returns that of an attribute, by its name as a JSON text, or 0.
+func (k kind) bit(name []byte) uint64 {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return k.bits[string(name[1:len(name)-1])]
+	}
+	text, _ := readText(name)
+	return k.bits[text]
+}
+
+// textEnd is the length of the JSON text that b starts with, or of b if it does not end.
+func textEnd(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
+// memberEnd is how far it is, from behind a name, to the comma or bracket that ends its member, or to the
+// end of b.
+func memberEnd(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			i += textEnd(b[i:]) - 1
+		case '{', '[':
+			depth++
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		}
+	}
+	return len(b)
 }

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/big"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +19,40 @@ const Partition = string(contracts.ViewTypeEverything)
 
 // insight is the kind of insights; the kinds of entities are their types.
 const insight = string(contracts.ViewTypeInsight)
+
+// kind is what this release knows of an entity type, or of insights.
+type kind struct {
+	attributes contracts.AttributeSet
+	bits       map[string]uint64 // of each attribute in a Selection, by its name
+	required   uint64            // bits of the attributes that every state has
+}
+
+var kinds = func() map[string]kind {
+	// An entity has no attribute that it must have.
+	all := map[string]kind{insight: newKind(contracts.InsightAttributes(), "entity_id", "prediction_type", "risk_band", "risk_score", "timestamp")}
+	for _, t := range contracts.EntityTypes() {
+		all[string(t)] = newKind(contracts.PublicAttributes(t))
+	}
+	return all
+}()
+
+func newKind(attributes contracts.AttributeSet, required ...string) kind {
+	k := kind{attributes: attributes, bits: map[string]uint64{}}
+	for i, name := range attributes.Names() {
+		k.bits[name] = 1 << i
+	}
+	k.required = k.mask(required)
+	return k
+}
+
+// mask joins the bits of those attributes that the kind has.
+func (k kind) mask(names []string) uint64 {
+	var mask uint64
+	for _, name := range names {
+		mask |= k.bits[name]
+	}
+	return mask
+}
 
 // Set is the views of one connection. A state that any of them matches is watched, with the attributes
 // that any of those asks for. It is immutable, and may be used concurrently.
@@ -44,13 +78,13 @@ func Everything() *Set {
 	return s
 }
 
-// Compile makes a set of views that keep their schema. The error is a [contracts.Invalid] whose pointer
-// leads into the list: an attribute that the type does not have, an operator or value that is not for
-// attributes of that kind.
+// Compile makes a set of views. The error is a [contracts.Invalid] whose pointer leads into the sync command
+// with these views, as /views/0/where/1/attribute: a type that is not known, an attribute that the type
+// does not have, an operator or value that is not for attributes of that kind.
 func Compile(views []contracts.ViewV1) (*Set, error) {
-	s := &Set{byKind: map[string][]matcher{}}
+	s := &Set{views: []contracts.ViewV1{}, byKind: map[string][]matcher{}}
 	for i, v := range views {
-		if err := check(v, fmt.Sprint("/", i)); err != nil {
+		if err := check(v, fmt.Sprint("/views/", i)); err != nil {
 			return nil, err
 		}
 		s.views = append(s.views, canonical(v))
@@ -60,7 +94,7 @@ func Compile(views []contracts.ViewV1) (*Set, error) {
 	s.spec = text(s.views)
 	for _, v := range s.views {
 		for _, kind := range kindsOf(v) {
-			if m, ok := compile(v, kind); ok {
+			if m, ok := compile(v, kinds[kind]); ok {
 				s.byKind[kind] = append(s.byKind[kind], m)
 			}
 		}
@@ -69,13 +103,19 @@ func Compile(views []contracts.ViewV1) (*Set, error) {
 	return s, nil
 }
 
-// Parse reads what Spec has written.
+// Parse reads what Spec has written, and nothing else: a text that this release would write in another way
+// may be one of a later release, and say more than is understood here. The error is a [contracts.Invalid],
+// as that of Compile.
 func Parse(spec string) (*Set, error) {
 	var views []contracts.ViewV1
 	if err := json.Unmarshal([]byte(spec), &views); err != nil {
-		return nil, contracts.Invalid{Keyword: contracts.KeywordSyntax, Message: "is not a list of views"}
+		return nil, contracts.Invalid{Pointer: "/views", Keyword: contracts.KeywordSyntax, Message: "is not a list of views"}
 	}
-	return Compile(views)
+	s, err := Compile(views)
+	if err == nil && s.spec != spec {
+		return nil, contracts.Invalid{Pointer: "/views", Keyword: contracts.KeywordSyntax, Message: "is not written as views are here"}
+	}
+	return s, err
 }
 
 // Spec is the set as a text. Sets that say the same in another order, or twice, or with numbers in another
@@ -120,8 +160,9 @@ func (s *Set) Match(kind string, image *Image) (Selection, bool) {
 		matched = true
 		fields.mask |= m.fields.mask
 	}
-	if !matched && s.all && len(catalogue(kind).Names()) == 0 {
-		return Selection{}, true
+	if s.all && !matched {
+		_, known := kinds[kind]
+		return Selection{}, !known
 	}
 	return fields, matched
 }
@@ -135,23 +176,15 @@ func (m matcher) matches(image *Image) bool {
 	return true
 }
 
-// kindsOf lists what a view is on.
+// kindsOf lists what a view is on; nothing if its type is not known.
 func kindsOf(v contracts.ViewV1) []string {
-	if v.EntityType != contracts.ViewTypeEverything {
-		return []string{string(v.EntityType)}
+	if v.EntityType == contracts.ViewTypeEverything {
+		return slices.Sorted(maps.Keys(kinds))
 	}
-	kinds := []string{insight}
-	for _, t := range contracts.EntityTypes() {
-		kinds = append(kinds, string(t))
+	if _, known := kinds[string(v.EntityType)]; !known {
+		return nil
 	}
-	return kinds
-}
-
-func catalogue(kind string) contracts.AttributeSet {
-	if kind == insight {
-		return contracts.InsightAttributes()
-	}
-	return contracts.PublicAttributes(contracts.EntityType(kind))
+	return []string{string(v.EntityType)}
 }
 
 // check finds what no kind of the view can have.
@@ -159,9 +192,13 @@ func check(v contracts.ViewV1, pointer string) error {
 	refuse := func(at, keyword, message string) error {
 		return contracts.Invalid{Pointer: pointer + at, Keyword: keyword, Message: message}
 	}
+	of := kindsOf(v)
+	if len(of) == 0 {
+		return refuse("/entity_type", "enum", "is nothing that can be watched")
+	}
 	known := func(name string) (contracts.Attribute, bool) {
-		for _, kind := range kindsOf(v) {
-			if a, ok := catalogue(kind).Get(name); ok {
+		for _, kind := range of {
+			if a, ok := kinds[kind].attributes.Get(name); ok {
 				return a, true
 			}
 		}
@@ -190,10 +227,10 @@ func check(v contracts.ViewV1, pointer string) error {
 }
 
 // compile makes the matcher of a view for one of its kinds, unless it can match none of that kind.
-func compile(v contracts.ViewV1, kind string) (matcher, bool) {
+func compile(v contracts.ViewV1, k kind) (matcher, bool) {
 	var m matcher
 	for _, c := range v.Where {
-		a, ok := catalogue(kind).Get(c.Attribute)
+		a, ok := k.attributes.Get(c.Attribute)
 		if !ok {
 			return m, false
 		}
@@ -203,14 +240,8 @@ func compile(v contracts.ViewV1, kind string) (matcher, bool) {
 		}
 		m.where = append(m.where, compiled)
 	}
-	if v.Fields == nil {
-		return m, true
-	}
-	m.fields = Selection{mask: needed}
-	for i, name := range catalogue(kind).Names() {
-		if slices.Contains(v.Fields, name) {
-			m.fields.mask |= 1 << i
-		}
+	if v.Fields != nil {
+		m.fields = Selection{chosen | k.required | k.mask(v.Fields)}
 	}
 	return m, true
 }
@@ -219,12 +250,10 @@ func compile(v contracts.ViewV1, kind string) (matcher, bool) {
 func canonical(v contracts.ViewV1) contracts.ViewV1 {
 	out := contracts.ViewV1{EntityType: v.EntityType}
 	for _, c := range v.Where {
-		if number, ok := new(big.Rat).SetString(string(c.Value)); ok {
-			if digits, exact := number.FloatPrec(); exact {
-				c.Value = json.RawMessage(number.FloatString(digits))
-			}
-		} else {
-			c.Value = json.RawMessage(text(c.Value))
+		if number, ok := readDecimal(c.Value); ok {
+			c.Value = json.RawMessage(number.String())
+		} else if s, ok := readText(c.Value); ok {
+			c.Value = json.RawMessage(text(s))
 		}
 		out.Where = append(out.Where, c)
 	}
@@ -238,13 +267,6 @@ func canonical(v contracts.ViewV1) contracts.ViewV1 {
 
 // text writes what is known to have a JSON form.
 func text(v any) string {
-	if raw, ok := v.(json.RawMessage); ok {
-		var decoded any
-		if err := json.Unmarshal(raw, &decoded); err != nil {
-			return string(raw)
-		}
-		v = decoded
-	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
