@@ -175,6 +175,32 @@ func TestSlowConnectionDoesNotStopOthers(t *testing.T) {
 	})
 }
 
+// A large audience is read no more often than its posts can be made: what arrives meanwhile shares a read.
+func TestReadsOfALargeAudienceAreSpaced(t *testing.T) {
+	t.Parallel()
+	const connections, perSecond = 100, 500
+	bubble(t, func(c *Config) { c.Rate = perSecond }, func(r *rig) {
+		for i := range connections {
+			r.connect("default", fmt.Sprint("c", i), grown)
+		}
+		r.start()
+		began := time.Now()
+		for revision := range int64(200) {
+			r.send("stu_1", revision+1)
+			pass(5 * time.Millisecond)
+		}
+		pass(time.Second)
+		sweeps := int(time.Since(began) / (connections * time.Second / perSecond))
+		if got := len(r.rounds()); got < sweeps || got > sweeps*readsPerSweep+1 {
+			t.Errorf("%d reads in %d sweeps", got, sweeps)
+		}
+		r.wantQueue(0, 0)
+		if got := r.frames("c0"); !strings.HasSuffix(got, "stu_1@200") {
+			t.Errorf("c0 shows %s", got)
+		}
+	})
+}
+
 // The default load has eight updates a second, each a window of its own. One connection that keeps all
 // of them waiting, as long as it can, must not keep the others waiting.
 func TestOneBadConnectionAtTheDefaultLoad(t *testing.T) {

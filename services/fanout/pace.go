@@ -55,6 +55,9 @@ func (p *pace) wait(ctx context.Context) bool {
 	return p.limiter.Wait(ctx) == nil
 }
 
+// limit is how many posts a second there may be now.
+func (p *pace) limit() float64 { return float64(p.limiter.Limit()) }
+
 // record counts a post to a connection that has ended now, and reports whether it was throttled because of
 // the account.
 func (p *pace) record(now time.Time, connectionID string, throttled bool) bool {

@@ -145,8 +145,30 @@ func (e *engine) readAudience(t *tenant) {
 		<-e.readers
 		e.mu.Lock()
 		e.endRead(t, r, err)
+		pause := e.pauseAfter(r)
 		e.mu.Unlock()
+		if pause > 0 {
+			sleep(e.ctx, pause)
+		}
 	}
+}
+
+const (
+	// readsPerSweep is how often an audience is read, at most, in the time in which all of it can be posted to.
+	readsPerSweep = 4
+	// maxReadPause bounds what that may cost in freshness, and minReadPause is what is worth a wait.
+	maxReadPause = 250 * time.Millisecond
+	minReadPause = 5 * time.Millisecond
+)
+
+// pauseAfter returns how long to wait before the next read: the larger the audience, the more a read
+// costs, and the less a further one hastens the posts. An idle tenant waits for nothing.
+func (e *engine) pauseAfter(r *round) time.Duration {
+	sweep := time.Duration(float64(r.rows) / e.pace.limit() * float64(time.Second))
+	if sweep < readsPerSweep*minReadPause {
+		return 0
+	}
+	return min(sweep/readsPerSweep, maxReadPause) - time.Since(r.begin)
 }
 
 func (e *engine) read(t *tenant, r *round) error {
