@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ func main() {
 type options struct {
 	plan           plan.Options
 	jsonFile, plot string
+	profiles       string
 	root           string
 	http, stub     bool
 }
@@ -54,6 +56,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.BoolVar(&o.plan.Quick, "quick", false, "fewer cells, posts and rounds: at most 3 minutes, not 60")
 	flags.StringVar(&o.jsonFile, "json", "", "write all samples and outcomes to this `file`")
 	flags.StringVar(&o.plot, "svg", "", "write the plot to this `file`")
+	flags.StringVar(&o.profiles, "profile", "", "write a CPU profile of each run of a sender into this `folder`")
 	flags.IntVar(&o.plan.Rounds, "rounds", 0, "rounds of every cell (default: of each its own)")
 	for name, list := range map[string]*[]string{"scenarios": &o.plan.Scenarios, "cells": &o.plan.Cells, "variants": &o.plan.Variants} {
 		flags.Func(name, "only these, by `name,name` (default: all)", func(text string) error {
@@ -123,6 +126,9 @@ func bench(ctx context.Context, o options, stub []string, out io.Writer) error {
 	if len(runs) == 0 {
 		return errors.New("none of these variants runs in any of these cells; --help lists them")
 	}
+	if err := profile(runs, o.profiles); err != nil {
+		return err
+	}
 	files, err := create(o.jsonFile, o.plot)
 	if err != nil {
 		return err
@@ -159,6 +165,23 @@ func bench(ctx context.Context, o options, stub []string, out io.Writer) error {
 		return report.Plot(files.plot, samples)
 	}
 	return nil
+}
+
+// profile names the file for each run's profile, if they are wanted.
+func profile(runs []plan.Run, folder string) error {
+	if folder == "" {
+		return nil
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	for i := range runs {
+		r := &runs[i]
+		name := fmt.Sprintf("%s, %s, %s, round %d.pprof", r.Scenario, r.Cell, r.Variant.Name, r.Round+1)
+		r.Workload.Profile = filepath.Join(folder, name)
+	}
+	return os.MkdirAll(folder, 0o755)
 }
 
 func measure(ctx context.Context, l *lab.Lab, runs []plan.Run) ([]sample.Sample, error) {

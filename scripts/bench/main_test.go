@@ -109,7 +109,7 @@ func TestProgram(t *testing.T) {
 	jsonFile, plot := filepath.Join(dir, "out.json"), filepath.Join(dir, "out.svg")
 	o, err := parse([]string{
 		"--cells", plan.Name(1, 100, 0), "--scenarios", plan.Cells, "--variants", "sdk,floor", "--rounds", "2",
-		"--json", jsonFile, "--svg", plot, "--root", root, "--http",
+		"--json", jsonFile, "--svg", plot, "--profile", dir, "--root", root, "--http",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -127,8 +127,11 @@ func TestProgram(t *testing.T) {
 		Samples []sample.Sample `json:"samples"`
 	}
 	text, err := os.ReadFile(jsonFile)
-	if err != nil || json.Unmarshal(text, &written) != nil || len(written.Samples) != 4 || written.Samples[0].Result.Posts != 100 {
+	if err != nil || json.Unmarshal(text, &written) != nil || len(written.Samples) != 4 || written.Samples[0].Result.Posts != 20*100 {
 		t.Errorf("%v, %d samples", err, len(written.Samples))
+	}
+	if profiles, err := filepath.Glob(filepath.Join(dir, "*.pprof")); err != nil || len(profiles) != 4 {
+		t.Errorf("%v, profiles %v", err, profiles)
 	}
 	if text, err := os.ReadFile(plot); err != nil || !bytes.HasPrefix(text, []byte("<svg")) {
 		t.Errorf("%v: the plot is %.20s", err, text)

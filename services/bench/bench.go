@@ -88,6 +88,12 @@ type Result struct {
 	PeakRSS  int64            `json:"peak_rss_bytes"`
 	P50      float64          `json:"p50_ms"` // of one post's time to its verdict
 	P99      float64          `json:"p99_ms"`
+	// Reads of the registry's audience, the queries that they took, the rows that they found, and the read
+	// units that DynamoDB would have charged.
+	Reads     int64 `json:"reads"`
+	Queries   int64 `json:"queries"`
+	Rows      int64 `json:"rows"`
+	ReadUnits int64 `json:"read_units"`
 	// Final is the last revision of each entity that was fed.
 	Final map[string]int64 `json:"final"`
 	// Released is how many updates the variant took from the feed.

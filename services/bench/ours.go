@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"github.com/iops-dashboard/live/services/fanout"
 	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/queue"
-	"github.com/iops-dashboard/live/services/internal/registry"
 )
 
 // unpaced is more posts a second than any machine makes.
@@ -36,7 +34,7 @@ func (o Ours) Run(ctx context.Context, j Job) error {
 	defer stop()
 	c := fanout.Config{
 		Queue:    newFeedQueue(j, stop),
-		Registry: audience(j.Connections),
+		Registry: &audience{connections: j.Connections, reads: &j.Tally.Reads},
 		Gateway:  tallied{o.Gateway, j.Tally},
 		Log:      slog.New(slog.DiscardHandler),
 		Posters:  o.Pool, Receivers: 1, Rate: unpaced,
@@ -139,32 +137,3 @@ func (f *feedQueue) check() {
 func (f *feedQueue) Return(context.Context, []queue.Message) error                { return nil }
 func (f *feedQueue) Extend(context.Context, []queue.Message, time.Duration) error { return nil }
 func (f *feedQueue) DeadLetter(context.Context, queue.Message, string) error      { return nil }
-
-// audience is a registry of connections that watch everything and stay.
-type audience []string
-
-var opened = time.Now().Add(-time.Hour)
-
-func (a audience) Watching(context.Context, registry.Query) iter.Seq2[[]registry.Watcher, error] {
-	const page = 1000 // items of 1 KB in a page of a Query
-	return func(yield func([]registry.Watcher, error) bool) {
-		for rest := a; len(rest) > 0; rest = rest[min(page, len(rest)):] {
-			var watchers []registry.Watcher
-			for _, id := range rest[:min(page, len(rest))] {
-				c := registry.Connection{ID: id, Tenant: "default", ConnectedAt: opened}
-				watchers = append(watchers, registry.Watcher{Connection: c, Type: registry.Everything, Views: registry.Everything})
-			}
-			if !yield(watchers, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (a audience) Open(context.Context, registry.Connection) error { return nil }
-func (a audience) Close(context.Context, string) error             { return nil }
-func (a audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {
-	return registry.Status{}, nil
-}
-func (a audience) MarkResync(context.Context, string) error  { return nil }
-func (a audience) ClearResync(context.Context, string) error { return nil }

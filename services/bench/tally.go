@@ -18,6 +18,8 @@ type Tally struct {
 	ok      atomic.Int64
 	failed  [kinds]atomic.Int64
 	buckets [buckets]atomic.Int64
+	// Reads are those of the registry, of a variant that has one.
+	Reads Reads
 }
 
 // NewTally returns a tally whose clock does not run yet.
@@ -50,6 +52,7 @@ func (t *Tally) result() (Result, error) {
 	r := Result{
 		Verdicts: map[string]int64{}, Wall: wall.Seconds(), CPU: (cpu - t.cpu).Seconds(), PeakRSS: peakRSS(),
 		P50: t.percentile(0.50), P99: t.percentile(0.99),
+		Reads: t.Reads.audiences.Load(), Queries: t.Reads.queries.Load(), Rows: t.Reads.rows.Load(), ReadUnits: t.Reads.units.Load(),
 	}
 	count := func(name string, n int64) {
 		if n > 0 {

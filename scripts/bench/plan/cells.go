@@ -17,10 +17,11 @@ const (
 	Hang    = "hang"    // one connection in 100 never answers
 	Cold    = "cold"    // from the start of the process to the last of 100 deliveries
 	Curves  = "curves"  // cost by connections, by entities, by updates
+	Reads   = "reads"   // of the registry, by connections and by updates a second
 )
 
 // Scenarios are all there are, in the order in which they run.
-var Scenarios = []string{Verify, Cells, Quota, Latency, Memory, Hang, Cold, Curves}
+var Scenarios = []string{Verify, Cells, Quota, Latency, Memory, Hang, Cold, Curves, Reads}
 
 // The cells that most targets are about: Target compares posts, since every variant posts the same frames
 // there, and Updates what it takes to deliver updates that come together.
@@ -70,7 +71,7 @@ func full() []Cell {
 			}
 		}
 	}
-	return append(cells, others(scenarios{rounds: 5, pairs: 7, quotaSeconds: 8, hangSeconds: 3, cold: 7, plainEverywhere: true})...)
+	return append(cells, others(scenarios{rounds: 5, pairs: 7, quotaSeconds: 8, hangSeconds: 3, cold: 7, plainEverywhere: true, audiences: []int{10, 100, 1000, 10_000}})...)
 }
 
 func quick() []Cell {
@@ -79,7 +80,7 @@ func quick() []Cell {
 		grid(1, 1000, 0, 5, 1000), grid(10, 1000, 0, 5, posts), grid(10, 100, 0, 1, posts), grid(1000, 1000, 0, 1, posts),
 		grid(10, 1000, 20, 1, posts),
 	}
-	return append(cells, others(scenarios{rounds: 2, pairs: 3, quotaSeconds: 2.5, hangSeconds: 1, cold: 3})...)
+	return append(cells, others(scenarios{rounds: 2, pairs: 3, quotaSeconds: 2.5, hangSeconds: 1, cold: 3, audiences: []int{1000}})...)
 }
 
 func grid(updates, connections, latency, rounds, posts int) Cell {
@@ -87,14 +88,18 @@ func grid(updates, connections, latency, rounds, posts int) Cell {
 	if updates == 1 && connections == 1000 {
 		variants = append(variants, Wire, Wrk) // wrk knows neither updates nor connections
 	}
-	return Cell{
+	c := Cell{
 		Scenario: Cells, Name: Name(updates, connections, latency), Rounds: rounds, Variants: variants, MaxPosts: posts,
-		Repeat: latency == 0, // with latency a run lasts long enough
+		Repeat: maxPasses,
 		Workload: sample.Workload{
 			Connections: connections, Updates: updates, Entities: min(updates, 100), Pool: pool, WarmUp: 4 * pool,
 		},
 		Settings: stub.Settings{LatencyMS: latency},
 	}
+	if latency > 0 {
+		c.Repeat = 1 // it lasts long enough
+	}
+	return c
 }
 
 // scenarios say how long the scenarios besides the grid take.
@@ -102,6 +107,7 @@ type scenarios struct {
 	rounds, pairs, cold       int
 	quotaSeconds, hangSeconds float64
 	plainEverywhere           bool
+	audiences                 []int // whose reads are counted
 }
 
 func others(s scenarios) []Cell {
@@ -120,10 +126,10 @@ func others(s scenarios) []Cell {
 		quota(Over10, 100, 20, s), quota(Over100, 1000, 50, s),
 		{
 			Scenario: Latency, Name: InFlight, Rounds: s.rounds, Variants: at(Wire, Floor),
-			Workload: sample.Workload{Connections: 2000, Updates: 20, Entities: 20, Pool: inFlight, WarmUp: 2 * inFlight},
+			Workload: sample.Workload{Connections: 4000, Updates: 10, Entities: 20, Pool: inFlight, WarmUp: 4000, Quota: 30_000},
 			Settings: stub.Settings{LatencyMS: 20},
 			MaxPosts: 2 * MaxPosts, // the end, when fewer are in flight, should not count for much
-			Feed:     200,          // so that each connection always waits for something
+			Feed:     50,           // so that each connection always waits for something
 		},
 		memory(Memory10, 10_000, s.rounds, at()), memory(Memory20, 20_000, s.rounds, []string{SDK, Ours}),
 		memory(Registered, 100_000, 1, []string{Ours}),
@@ -142,6 +148,11 @@ func others(s scenarios) []Cell {
 	}
 	for _, n := range []int{100, 1000} {
 		cells = append(cells, curve(n, 10, 1000, s))
+	}
+	for _, n := range s.audiences {
+		for _, rate := range []int{500 / 60, 100} {
+			cells = append(cells, reads(n, rate, s))
+		}
 	}
 	for i := range cells {
 		cells[i].MaxPosts = max(cells[i].MaxPosts, MaxPosts)
@@ -181,9 +192,22 @@ func hang(name string, silent float64, s scenarios) Cell {
 	}
 }
 
+// reads has so many updates a second, the lower number being that of the default load.
+func reads(connections, rate int, s scenarios) Cell {
+	return Cell{
+		Scenario: Reads, Name: fmt.Sprintf("%d updates/s to %d", rate, connections), Rounds: 1, Variants: []string{Ours},
+		Workload: sample.Workload{
+			Connections: connections, Updates: int(float64(rate) * s.quotaSeconds), Entities: 100, Rate: float64(rate), Pool: pool, Quota: 10_000,
+		},
+		Settings: stub.Settings{LatencyMS: 5},
+	}
+}
+
 func curve(updates, entities, connections int, s scenarios) Cell {
 	return Cell{
-		Scenario: Curves, Name: CurveName(updates, entities, connections), Rounds: min(s.rounds, 3), Variants: []string{Ours}, Repeat: true,
+		Scenario: Curves, Name: CurveName(updates, entities, connections), Rounds: min(s.rounds, 3), Variants: []string{Ours},
+		// As often for all sizes: what is made for each connection counts alike.
+		Repeat: 4, MaxPosts: 4 * 10_000,
 		Workload: sample.Workload{
 			Connections: connections, Updates: updates, Entities: entities, Pool: pool, WarmUp: 4 * pool,
 		},

@@ -16,7 +16,7 @@ import (
 // MaxPosts is how many posts a run makes at most, unless it conflates. A larger cell is extrapolated.
 const MaxPosts = 20_000
 
-// maxPasses is how often a small cell is repeated in one run, and perFrame how many of its updates a variant
+// maxPasses is how often a small cell of the grid is repeated in one run, and perFrame how many of its updates a variant
 // that conflates has in a frame.
 const (
 	maxPasses = 20
@@ -80,16 +80,16 @@ type Cell struct {
 	Workload       sample.Workload // of a variant, but for what the variant decides
 	Settings       stub.Settings
 	MaxPosts       int
-	// Repeat has a run go through the cell several times, in turn, if that takes few posts: so what is
-	// measured lasts, and what a variant does once counts less.
-	Repeat bool
+	// Repeat is how many times a run goes through the cell, at most, if that takes few posts: so what is
+	// measured lasts, and what a variant does once counts less. 0 is once.
+	Repeat int
 	// Feed, if not 0, is how many updates a second a variant that conflates gets for FeedSeconds, in place
 	// of the workload's: were they all there from the beginning, it would be done at once.
 	Feed float64
 }
 
 // feedSeconds is for how long that goes on.
-const feedSeconds = 2
+const feedSeconds = 4
 
 // Options choose from all that could be run. Zero values choose everything.
 type Options struct {
@@ -182,8 +182,8 @@ func (c Cell) run(v Variant, round int) Run {
 		frames = allowed
 		scale = float64(w.Updates) / float64(allowed*v.PerFrame)
 		w.Updates = allowed * v.PerFrame
-	case c.Repeat:
-		passes := min(maxPasses, max(1, c.repeated(v)/(w.Connections*frames)))
+	case c.Repeat > 1:
+		passes := min(c.Repeat, max(1, c.repeated(v)/(w.Connections*frames)))
 		w.Together = w.Updates
 		w.Updates *= passes
 		scale = 1 / float64(passes)
@@ -217,7 +217,7 @@ func (c Cell) limit(v Variant) int {
 // repeated is how many posts are enough to measure.
 func (c Cell) repeated(v Variant) int {
 	if v.cheap() {
-		return MaxPosts
+		return max(c.MaxPosts, MaxPosts)
 	}
 	return min(c.MaxPosts, MaxPosts/4)
 }

@@ -52,7 +52,7 @@ func TestWhatConflatesIsNotCut(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	c.Feed = 100
-	if r := c.run(Variant{Name: Ours, Sender: Ours}, 0); r.Workload.Updates != 200 || r.Workload.Rate != 100 {
+	if r := c.run(Variant{Name: Ours, Sender: Ours}, 0); r.Workload.Updates != 400 || r.Workload.Rate != 100 {
 		t.Errorf("fed: %+v", r)
 	}
 }

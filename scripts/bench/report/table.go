@@ -92,6 +92,11 @@ var tables = map[string]struct {
 	plan.Memory: {"Memory", []column{rss, got}},
 	plan.Hang:   {"One connection in 100 never answers", []column{{"age p50 ms", median(sample.AgeP50)}, {"age p99 ms", spread(sample.AgeP99)}, p99}},
 	plan.Cold:   {"From the start of the process to the last of 100 deliveries", []column{{"ms", spread(sample.ColdMS)}, {"x plain", against(plan.Plain, sample.ColdMS)}, rss}},
+	plan.Reads: {"Registry reads, and what they and the posts cost for a million updates", []column{
+		{"reads/update", median(func(s sample.Sample) float64 { return float64(s.Result.Reads) / float64(s.Workload.Updates) })},
+		{"rows/update", median(func(s sample.Sample) float64 { return float64(s.Result.Rows) / float64(s.Workload.Updates) })},
+		{"read units/update", median(sample.UnitsPerUpdate)}, {"reads $", median(sample.ReadCost)}, {"posts $", median(sample.PostCost)},
+	}},
 	plan.Curves: {"Curves", []column{{"CPU s", spread(sample.CPU)}, {"POSTs", median(func(s sample.Sample) float64 { return float64(s.Result.Posts) })}}},
 }
 

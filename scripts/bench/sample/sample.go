@@ -37,6 +37,10 @@ type Result struct {
 	PeakRSS     int64            `json:"peak_rss_bytes"`
 	P50         float64          `json:"p50_ms"`
 	P99         float64          `json:"p99_ms"`
+	Reads       int64            `json:"reads"` // of the registry
+	Queries     int64            `json:"queries"`
+	Rows        int64            `json:"rows"`
+	ReadUnits   int64            `json:"read_units"`
 	Final       map[string]int64 `json:"final"`
 	Released    int              `json:"released"`
 	Interrupted bool             `json:"interrupted"`
@@ -110,6 +114,27 @@ func AgeP50(s Sample) float64 { return s.Stub.AgeP50 }
 
 // AgeP99 is the 99th percentile.
 func AgeP99(s Sample) float64 { return s.Stub.AgeP99 }
+
+// Prices in US dollars for a million: consistent read units on demand, and WebSocket messages, in us-east-1 in
+// September 2026:
+// https://aws.amazon.com/dynamodb/pricing/on-demand/ and https://aws.amazon.com/api-gateway/pricing/
+const (
+	readUnitPrice = 0.125
+	messagePrice  = 1.00
+)
+
+// UnitsPerUpdate is how many read units of the registry an update took.
+func UnitsPerUpdate(s Sample) float64 {
+	return per(float64(s.Result.ReadUnits), float64(s.Workload.Updates))
+}
+
+// ReadCost is what reading the registry for a million updates costs, in US dollars.
+func ReadCost(s Sample) float64 { return readUnitPrice * UnitsPerUpdate(s) }
+
+// PostCost is what the posts of a million updates cost, in US dollars.
+func PostCost(s Sample) float64 {
+	return messagePrice * per(float64(s.Result.Posts), float64(s.Workload.Updates))
+}
 
 // ColdMS is the time from the start of the process to the last accepted post, in milliseconds.
 func ColdMS(s Sample) float64 { return 1000 * s.Cold }

@@ -11,7 +11,7 @@ import (
 
 // maxDials is how many handshakes are under way at a time. They take turns on the CPU, so that more of
 // them at a time bring the first socket later; and the first one's session makes the others cheaper.
-const maxDials = 8
+const maxDials = 4
 
 // pool has the sockets: as many as are needed at a time, at most. It may be used concurrently.
 type pool struct {

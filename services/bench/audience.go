@@ -1,0 +1,84 @@
+package bench
+
+import (
+	"context"
+	"iter"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/iops-dashboard/live/services/internal/registry"
+)
+
+// Reads is what reading the registry took, as if it were the table. It may be used concurrently.
+type Reads struct{ audiences, queries, rows, units atomic.Int64 }
+
+// audience is a registry in memory, of connections that watch everything and stay. It counts what its reads
+// would have cost in DynamoDB.
+type audience struct {
+	connections []string
+	reads       *Reads
+}
+
+var opened = time.Now().Add(-time.Hour)
+
+const (
+	queryPage = 1 << 20 // bytes in a page of a Query
+	readUnit  = 4 << 10 // bytes of a consistent read unit
+)
+
+// Watching yields the connections by bucket, as the table's partitions hold them. A query takes a unit for
+// each 4 KB that it finds, and one if it finds nothing:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+func (a *audience) Watching(_ context.Context, q registry.Query) iter.Seq2[[]registry.Watcher, error] {
+	return func(yield func([]registry.Watcher, error) bool) {
+		a.reads.audiences.Add(1)
+		// The partitions of the types that were asked for are empty.
+		a.reads.queries.Add(int64(registry.Buckets * len(q.Types)))
+		a.reads.units.Add(int64(registry.Buckets * len(q.Types)))
+		per := len(a.connections)/registry.Buckets + 1
+		for b := range registry.Buckets {
+			ids := a.connections[min(b*per, len(a.connections)):min((b+1)*per, len(a.connections))]
+			if !a.query(b, ids, yield) {
+				return
+			}
+		}
+	}
+}
+
+// query yields a bucket in pages.
+func (a *audience) query(bucket int, ids []string, yield func([]registry.Watcher, error) bool) bool {
+	for first := true; first || len(ids) > 0; first = false {
+		bytes, n := 0, 0
+		page := make([]registry.Watcher, 0, min(len(ids), queryPage/100))
+		for ; n < len(ids) && bytes < queryPage; n++ {
+			c := registry.Connection{ID: ids[n], Tenant: "default", ConnectedAt: opened}
+			page = append(page, registry.Watcher{Connection: c, Type: registry.Everything, Views: registry.Everything})
+			bytes += itemBytes(c, bucket)
+		}
+		ids = ids[n:]
+		a.reads.queries.Add(1)
+		a.reads.rows.Add(int64(n))
+		a.reads.units.Add(int64(max(1, (bytes+readUnit-1)/readUnit)))
+		if n > 0 && !yield(page, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// itemBytes is the size of the registry's item of a connection that has said nothing: names and values, and
+// numbers by half their digits:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+func itemBytes(c registry.Connection, bucket int) int {
+	return len("pk"+"view#"+c.Tenant+"#*#"+strconv.Itoa(bucket)) + len("sk"+c.ID) + len("tenant"+c.Tenant) +
+		len("connected_at") + 8 + len("expires_at") + 6 + len("views"+registry.Everything)
+}
+
+func (a *audience) Open(context.Context, registry.Connection) error { return nil }
+func (a *audience) Close(context.Context, string) error             { return nil }
+func (a *audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {
+	return registry.Status{}, nil
+}
+func (a *audience) MarkResync(context.Context, string) error  { return nil }
+func (a *audience) ClearResync(context.Context, string) error { return nil }
