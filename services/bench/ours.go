@@ -10,6 +10,7 @@ import (
 	"github.com/iops-dashboard/live/services/fanout"
 	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/queue"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 // unpaced is more posts a second than any machine makes.
@@ -37,6 +38,7 @@ func (o Ours) Run(ctx context.Context, j Job) error {
 		Registry: &audience{connections: j.Connections, reads: &j.Tally.Reads},
 		Gateway:  tallied{o.Gateway, j.Tally},
 		Log:      slog.New(slog.DiscardHandler),
+		Meter:    telemetry.Fanout{Recorder: telemetry.New("bench")},
 		Posters:  o.Pool, Receivers: 1, Rate: unpaced,
 		PostTimeout: o.Timeout, Grace: time.Millisecond,
 	}

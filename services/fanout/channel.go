@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"slices"
+	"time"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -41,9 +42,10 @@ type channelKey struct {
 // entry says of one entity what the members of the channel must be told.
 type entry struct {
 	*change
-	offset int64
-	how    telling
-	stale  bool
+	offset  int64
+	how     telling
+	matched time.Time
+	stale   bool
 }
 
 // end is where a round ends in a channel: who has got that far, has got all of the round.
@@ -56,7 +58,7 @@ type end struct {
 // the log began before, so that members which are met for the first time start there.
 func (c *channel) ingest(r *round) {
 	c.round, c.start = r.id, c.head
-	touched := false
+	touched, now := false, time.Now()
 	for _, e := range r.events {
 		if c.key.partition != registry.Everything && e.partition() != c.key.partition {
 			continue
@@ -70,7 +72,7 @@ func (c *channel) ingest(r *round) {
 			continue
 		}
 		touched = true
-		if c.append(&e.change, how) {
+		if c.append(&e.change, how, now) {
 			r.conflated++
 		}
 	}
@@ -83,7 +85,7 @@ func (c *channel) ingest(r *round) {
 // append conflates: of an entity that waits already only the newest state goes on waiting, behind
 // everything else. So it does if the event brings nothing new: it came again because somebody did not
 // get it, who may stand anywhere. It reports whether something waited.
-func (c *channel) append(what *change, how telling) bool {
+func (c *channel) append(what *change, how telling, now time.Time) bool {
 	before := c.newest[what.name]
 	if before != nil {
 		before.stale = true
@@ -93,7 +95,7 @@ func (c *channel) append(what *change, how telling) bool {
 		}
 	}
 	c.head++
-	e := &entry{change: what, offset: c.head, how: how}
+	e := &entry{change: what, offset: c.head, how: how, matched: now}
 	c.newest[what.name] = e
 	c.entries = append(c.entries, e)
 	if c.stale > len(c.entries)/2+16 {

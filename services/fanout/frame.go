@@ -51,6 +51,7 @@ type frame struct {
 	entries []*entry
 	at      time.Time
 	oldest  time.Time // of the writes that it tells of, or zero if none is known
+	matched time.Time // the earliest of its entries, or zero
 }
 
 // age is how long ago the oldest write was that the frame tells of, or 0 if that is not known. It
@@ -60,6 +61,14 @@ func (f frame) age(now time.Time) time.Duration {
 		return 0
 	}
 	return now.Sub(f.oldest)
+}
+
+// waited is how long the frame's longest waiting entry waited for its post.
+func (f frame) waited(posted time.Time) time.Duration {
+	if f.matched.IsZero() {
+		return 0
+	}
+	return posted.Sub(f.matched)
 }
 
 // pack joins entries into frames: those of entities first, then those of insights, each in their order,
@@ -112,7 +121,11 @@ func (f *form) opening(major int, at time.Time) string {
 func (f *form) join(entries []*entry, at time.Time, size int) frame {
 	b := append(make([]byte, 0, size), f.opening(entries[0].how.major, at)...)
 	var oldest time.Time
+	matched := entries[0].matched
 	for i, e := range entries {
+		if e.matched.Before(matched) {
+			matched = e.matched
+		}
 		if !e.written.IsZero() && (oldest.IsZero() || e.written.Before(oldest)) {
 			oldest = e.written
 		}
@@ -121,7 +134,7 @@ func (f *form) join(entries []*entry, at time.Time, size int) frame {
 		}
 		b = append(b, e.fragment()...)
 	}
-	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), entries: entries, at: at, oldest: oldest}
+	return frame{form: f, post: gateway.NewFrame(append(b, closing...)), entries: entries, at: at, oldest: oldest, matched: matched}
 }
 
 // fragment is what a frame says of the entry, encoded once for all channels that say it so.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/registry"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 // serve posts a mailbox everything that waits for it, and acts on the verdict.
@@ -66,7 +67,10 @@ func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error)
 		tries:   box.tries,
 		last:    box.tries+1 >= e.Tries,
 	})
-	e.Meter.Post(v.String(), len(f.entries), len(f.post.Text()), f.age(now))
+	e.Meter.Post(telemetry.Post{
+		Verdict: v.String(), Updates: len(f.entries), Bytes: len(f.post.Text()),
+		Age: f.age(now), Waited: f.waited(start), Took: now.Sub(start),
+	})
 	if v != split {
 		return v, err
 	}

@@ -3,17 +3,18 @@ package fanout
 import (
 	"log/slog"
 	"time"
+
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 // Meter is told what happens, from many goroutines. It must not block.
 type Meter interface {
-	// Post is told of each post that has ended: its verdict, the updates in the frame, its bytes, and
-	// the time since the oldest write in it, 0 where that is not known.
-	Post(verdict string, updates, bytes int, age time.Duration)
-	// Round is told of the messages of a tenant that shared one read of the registry, when they are
-	// settled: done, failed or unfinished; how many rows were read for them, how many states that waited
-	// they replaced, how long ago the first of them was sent, and how long they took from the read.
-	Round(outcome string, messages, rows, conflated int, queueAge, duration time.Duration)
+	// Post is told of each post that has ended.
+	Post(telemetry.Post)
+	// Round is told of messages when they are settled.
+	Round(telemetry.Round)
+	// Settled is told how long the queue took to let messages go.
+	Settled(took time.Duration)
 	// Depth is told, from time to time, how many messages are under way, and how many mailboxes have
 	// something waiting.
 	Depth(messages, mailboxes int)
@@ -21,9 +22,10 @@ type Meter interface {
 
 type unmetered struct{}
 
-func (unmetered) Post(string, int, int, time.Duration)                      {}
-func (unmetered) Round(string, int, int, int, time.Duration, time.Duration) {}
-func (unmetered) Depth(int, int)                                            {}
+func (unmetered) Post(telemetry.Post)   {}
+func (unmetered) Round(telemetry.Round) {}
+func (unmetered) Settled(time.Duration) {}
+func (unmetered) Depth(int, int)        {}
 
 func (e *engine) report(r *round, what fate) {
 	var age time.Duration
@@ -38,8 +40,11 @@ func (e *engine) report(r *round, what fate) {
 	}
 	took := time.Since(r.begin)
 	e.Log.Log(e.ctx, level, "round", "outcome", what.String(), "messages", len(r.events), "rows", r.rows, "conflated", r.conflated,
-		"trace", r.trace(), "queue_age_ms", age.Milliseconds(), "duration_ms", took.Milliseconds())
-	e.Meter.Round(what.String(), len(r.events), r.rows, r.conflated, age, took)
+		"trace", r.trace(), "queue_age_ms", age.Milliseconds(), "waited_ms", r.waited.Milliseconds(), "duration_ms", took.Milliseconds())
+	e.Meter.Round(telemetry.Round{
+		Outcome: what.String(), Messages: len(r.events), Rows: r.rows, Conflated: r.conflated,
+		QueueAge: age, Waited: r.waited, Took: took,
+	})
 }
 
 // trace is the trace of the round's first event, by which it can be found.

@@ -20,6 +20,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/queue/memqueue"
 	"github.com/iops-dashboard/live/services/internal/registry"
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -112,23 +113,24 @@ func (r *rig) end() {
 	}
 }
 
-// Post, Round and Depth make the rig a Meter.
-func (r *rig) Post(verdict string, _, _ int, _ time.Duration) {
+// Post, Round, Settled and Depth make the rig a Meter.
+func (r *rig) Post(p telemetry.Post) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.posts == nil {
 		r.posts = map[string]int{}
 	}
-	r.posts[verdict]++
+	r.posts[p.Verdict]++
 }
 
-func (r *rig) Round(outcome string, messages, rows, conflated int, _, _ time.Duration) {
+func (r *rig) Round(told telemetry.Round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reports = append(r.reports, report{outcome, messages, rows, conflated})
+	r.reports = append(r.reports, report{told.Outcome, told.Messages, told.Rows, told.Conflated})
 }
 
-func (r *rig) Depth(int, int) {}
+func (r *rig) Settled(time.Duration) {}
+func (r *rig) Depth(int, int)        {}
 
 // wantPosts checks how many posts had a verdict.
 func (r *rig) wantPosts(verdict string, want int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/queue"
@@ -47,6 +48,8 @@ func (s *shell) deadLetter(ctx context.Context, rejects []rejected) (kept []queu
 // and otherwise left alone. A message that failed is not handed back: it would return at once and use
 // up its deliveries before an outage can pass.
 func (s *shell) settle(ctx context.Context, messages []queue.Message, what fate) {
+	start := time.Now()
+	defer func() { s.Meter.Settled(time.Since(start)) }()
 	switch what {
 	case done:
 		s.delete(ctx, messages)

@@ -28,6 +28,7 @@ type parcel struct {
 	tenant string
 	events []*event
 	end    func(fate)
+	given  time.Time
 }
 
 // parcels sorts events by tenant. Each parcel's end is told with the messages in it.
@@ -71,6 +72,7 @@ type round struct {
 	events  []*event
 	types   []string // partitions that are read, besides *
 	begin   time.Time
+	waited  time.Duration // until then, of its first parcel
 
 	read    bool // to its end
 	failed  bool
@@ -82,6 +84,7 @@ type round struct {
 
 func newRound(id uint64, parcels []*parcel) *round {
 	r := &round{id: id, parcels: parcels, begin: time.Now()}
+	r.waited = r.begin.Sub(parcels[0].given)
 	seen := map[string]bool{}
 	for _, p := range parcels {
 		r.events = append(r.events, p.events...)
@@ -106,6 +109,7 @@ func (e *engine) give(p *parcel) {
 		}
 		e.tenants[p.tenant] = t
 	}
+	p.given = time.Now()
 	t.waiting = append(t.waiting, p)
 	if !t.reading {
 		t.reading = true

@@ -84,9 +84,12 @@ func New(service string) *Recorder {
 
 // Add counts. The label is a name and a value, or absent.
 func (r *Recorder) Add(name string, unit Unit, n float64, by ...string) {
-	l := labelOf(by)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.add(name, unit, n, labelOf(by))
+}
+
+func (r *Recorder) add(name string, unit Unit, n float64, l label) {
 	r.counters[series{name, l}] += n
 	r.line(l, name, unit).sums[name] += n
 }
@@ -95,6 +98,10 @@ func (r *Recorder) Add(name string, unit Unit, n float64, by ...string) {
 func (r *Recorder) Observe(name string, unit Unit, v float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.observe(name, unit, v)
+}
+
+func (r *Recorder) observe(name string, unit Unit, v float64) {
 	h := r.histograms[name]
 	if h == nil {
 		h = &histogram{}

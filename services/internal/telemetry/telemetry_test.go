@@ -63,9 +63,13 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 50 {
-				f.Post("delivered", 10, 4000, 23*time.Millisecond)
-				f.Post("closed", 10, 4000, 0)
-				f.Round("done", 12, 100, 2, 5*time.Millisecond, 9*time.Millisecond)
+				f.Post(telemetry.Post{Verdict: "delivered", Updates: 10, Bytes: 4000, Age: 23 * time.Millisecond, Waited: 1500 * time.Microsecond, Took: 7 * time.Millisecond})
+				f.Post(telemetry.Post{Verdict: "closed", Updates: 10, Bytes: 4000, Took: 7 * time.Millisecond})
+				f.Round(telemetry.Round{
+					Outcome: "done", Messages: 12, Rows: 100, Conflated: 2,
+					QueueAge: 5 * time.Millisecond, Waited: 6 * time.Millisecond, Took: 9 * time.Millisecond,
+				})
+				f.Settled(8 * time.Millisecond)
 				f.Depth(3, 4)
 			}
 		})
@@ -117,6 +121,7 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 		"/fanout/delivered/Posts": 400, "/fanout/closed/Posts": 400, "/fanout/done/Messages": 4800, "/fanout/UpdatesPosted": 4000,
 		"/fanout/RegistryRowsRead": 40_000, "/fanout/UpdatesConflated": 800, "/fanout/WriteToPostLatency": 23, "/fanout/UpdatesPerFrame": 10,
 		"/fanout/QueueAge": 5, "/fanout/RoundDuration": 9, "/fanout/MailboxDepth": 4, "/fanout/MessagesUnderWay": 3, "/fanout/FrameBytes": 1_600_000,
+		"/fanout/ReadWait": 6, "/fanout/MailboxWait": 1.5, "/fanout/PostDuration": 7, "/fanout/SettleDuration": 8,
 	} {
 		if sums[name] != want {
 			t.Errorf("%s is %v, want %v", name, sums[name], want)
@@ -132,12 +137,12 @@ func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	f := telemetry.Fanout{Recorder: telemetry.New("fanout")}
 	for range 3 {
-		f.Post("delivered", 1, 400, 23*time.Millisecond)
+		f.Post(telemetry.Post{Verdict: "delivered", Updates: 1, Bytes: 400, Age: 23 * time.Millisecond})
 	}
 	if err := f.Flush(io.Discard); err != nil { // which changes nothing here
 		t.Fatal(err)
 	}
-	f.Post("delivered", 1, 400, 23*time.Millisecond)
+	f.Post(telemetry.Post{Verdict: "delivered", Updates: 1, Bytes: 400, Age: 23 * time.Millisecond})
 	w := httptest.NewRecorder()
 	f.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 	for _, want := range []string{
