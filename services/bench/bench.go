@@ -33,7 +33,7 @@ type Workload struct {
 	// Quota is how many posts a second the account may make, for variants that pace themselves; 0: no
 	// limit.
 	Quota float64 `json:"quota"`
-	// WarmUp is how many connections get one update each before the clock starts.
+	// WarmUp is how many posts are made before the clock starts, about.
 	WarmUp int `json:"warm_up"`
 	// PostTimeoutMS ends a post without an answer, where the variant can. 0 waits for ever.
 	PostTimeoutMS int `json:"post_timeout_ms"`
@@ -109,7 +109,7 @@ func Measure(ctx context.Context, v Variant, w Workload) (Result, error) {
 	}
 	connections := connectionIDs(w.Connections)
 	if n := min(w.WarmUp, len(connections)); n > 0 {
-		warm := Job{Connections: connections[:n], Feed: warmFeed(), Tally: NewTally()}
+		warm := Job{Connections: connections[:n], Feed: warmFeed(w.WarmUp / n), Tally: NewTally()}
 		if err := v.Run(ctx, warm); err != nil {
 			return Result{}, fmt.Errorf("warm-up: %w", err)
 		}

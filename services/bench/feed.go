@@ -18,17 +18,22 @@ type Feed struct {
 	next              int
 }
 
+// firstRevision is that of what is measured.
+const firstRevision = 1000
+
 // NewFeed returns the feed of a workload.
 func NewFeed(w Workload) *Feed {
-	f := &Feed{updates: w.Updates, entities: w.Entities, together: w.Together, first: 2}
+	f := &Feed{updates: w.Updates, entities: w.Entities, together: w.Together, first: firstRevision}
 	if w.Rate > 0 {
 		f.every = time.Duration(float64(time.Second) / w.Rate)
 	}
 	return f
 }
 
-// warmFeed has one update, which all that follow supersede.
-func warmFeed() *Feed { return &Feed{updates: 1, entities: 1, first: 1} }
+// warmFeed has so many updates of one entity, one at a time. They are older than all that follow.
+func warmFeed(updates int) *Feed {
+	return &Feed{updates: min(updates, firstRevision-1), entities: 1, together: 1, first: 1}
+}
 
 // Next waits until an update is due and returns it with those that are due with it, ten at most. The
 // time at which an update was due is when it was written, however late it is fetched. It returns

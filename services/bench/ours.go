@@ -38,7 +38,7 @@ func (o Ours) Run(ctx context.Context, j Job) error {
 		Registry: &audience{connections: j.Connections, reads: &j.Tally.Reads},
 		Gateway:  tallied{o.Gateway, j.Tally},
 		Log:      slog.New(slog.DiscardHandler),
-		Meter:    telemetry.Fanout{Recorder: telemetry.New("bench")},
+		Meter:    telemetry.NewFanout(telemetry.New("bench")),
 		Posters:  o.Pool, Receivers: 1, Rate: unpaced,
 		PostTimeout: o.Timeout, Grace: time.Millisecond,
 	}

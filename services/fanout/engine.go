@@ -13,9 +13,9 @@ import (
 // tenants, channels and mailboxes; nothing is posted, read or encoded under it.
 type engine struct {
 	*shell
-	ctx    context.Context // of all work; ends when it is cut off
-	cancel context.CancelCauseFunc
-	work   sync.WaitGroup // everything that runs
+	ctx     context.Context // of all work; ends when it is cut off
+	cancel  context.CancelCauseFunc
+	running sync.WaitGroup
 
 	readers chan struct{} // one place for each read of the registry
 	crossed atomic.Int64
@@ -28,6 +28,8 @@ type engine struct {
 	ready      []*mailbox // that wait for a poster, the longest first
 	parked     map[*mailbox]*time.Timer
 	posters    int // that run
+	idle       int // of them, that wait for work
+	work       *sync.Cond
 }
 
 // newEngine returns an engine that works until it is closed. Values of ctx go on, its end does not.
@@ -39,6 +41,7 @@ func (s *shell) newEngine(ctx context.Context) *engine {
 		rounds:  map[*round]struct{}{},
 		parked:  map[*mailbox]*time.Timer{},
 	}
+	e.work = sync.NewCond(&e.mu)
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return e
 }
@@ -52,8 +55,9 @@ func (e *engine) close() {
 	for box := range e.parked {
 		e.unpark(box)
 	}
+	e.work.Broadcast()
 	e.mu.Unlock()
-	e.work.Wait()
+	e.running.Wait()
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -66,33 +70,45 @@ func (e *engine) close() {
 	}
 }
 
-// startPosters has as many posters as there is work for, and no more than allowed.
-func (e *engine) startPosters() {
-	for range min(len(e.ready), e.Posters-e.posters) {
-		if e.closed {
-			return
-		}
+// startPosters has posters at work for n of the mailboxes that are ready, and no more than allowed. They stay:
+// a goroutine that has posted has the stack for it.
+func (e *engine) startPosters(n int) {
+	if e.closed {
+		return
+	}
+	for range min(n, e.idle) {
+		e.work.Signal()
+	}
+	for range min(n-e.idle, e.Posters-e.posters) {
 		e.posters++
-		e.work.Go(e.post)
+		e.running.Go(e.post)
 	}
 }
 
-// post serves mailboxes until none waits.
+// post serves mailboxes until the engine is closed.
 func (e *engine) post() {
-	for {
-		e.mu.Lock()
-		if len(e.ready) == 0 || e.closed {
-			e.posters--
-			e.mu.Unlock()
-			return
-		}
-		box := e.ready[0]
-		e.ready[0] = nil
-		e.ready = e.ready[1:]
-		box.state, box.more = posting, false
-		e.mu.Unlock()
+	for box := e.next(); box != nil; box = e.next() {
 		e.serve(box)
 	}
+}
+
+// next waits for the mailbox that has waited longest. There is none when the engine is closed.
+func (e *engine) next() *mailbox {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.ready) == 0 && !e.closed {
+		e.idle++
+		e.work.Wait()
+		e.idle--
+	}
+	if e.closed {
+		return nil
+	}
+	box := e.ready[0]
+	e.ready[0] = nil
+	e.ready = e.ready[1:]
+	box.state, box.more = posting, false
+	return box
 }
 
 // waiting is how many mailboxes have something that waits.

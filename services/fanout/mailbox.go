@@ -78,7 +78,7 @@ func (e *engine) park(b *mailbox, d time.Duration) {
 		delete(e.parked, b)
 		b.state = idle
 		e.enqueue(b)
-		e.startPosters()
+		e.startPosters(len(e.ready))
 	})
 }
 

@@ -52,7 +52,7 @@ func burstOf(limit rate.Limit) int { return max(1, int(float64(limit)*burst)) }
 
 // wait returns when a post may be made, or false when ctx has ended.
 func (p *pace) wait(ctx context.Context) bool {
-	return p.limiter.Wait(ctx) == nil
+	return p.limiter.Allow() || p.limiter.Wait(ctx) == nil
 }
 
 // limit is how many posts a second there may be now.

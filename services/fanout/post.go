@@ -157,7 +157,7 @@ func (e *engine) finish(box *mailbox, d drain, owed bool, v verdict, err error) 
 	if box.more || box.behind() {
 		e.enqueue(box)
 	}
-	e.startPosters()
+	e.startPosters(len(e.ready) - 1) // who called this takes one
 }
 
 // move puts the places of a drain where it ended. Those that were left meanwhile do not matter.

@@ -113,7 +113,7 @@ func (e *engine) give(p *parcel) {
 	t.waiting = append(t.waiting, p)
 	if !t.reading {
 		t.reading = true
-		e.work.Go(func() { e.readAudience(t) })
+		e.running.Go(func() { e.readAudience(t) })
 	}
 }
 
@@ -186,7 +186,7 @@ func (e *engine) read(t *tenant, r *round) error {
 		for _, w := range page {
 			e.meet(t, r, w)
 		}
-		e.startPosters()
+		e.startPosters(len(e.ready))
 		e.mu.Unlock()
 	}
 	return nil
@@ -305,7 +305,7 @@ func (e *engine) tryEnd(r *round) {
 		what = failed
 	}
 	e.report(r, what)
-	e.work.Go(func() {
+	e.running.Go(func() {
 		for _, p := range r.parcels {
 			p.end(what)
 		}

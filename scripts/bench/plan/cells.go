@@ -80,7 +80,7 @@ func quick() []Cell {
 		grid(1, 1000, 0, 5, 1000), grid(10, 1000, 0, 5, posts), grid(10, 100, 0, 1, posts), grid(1000, 1000, 0, 1, posts),
 		grid(10, 1000, 20, 1, posts),
 	}
-	return append(cells, others(scenarios{rounds: 2, pairs: 3, quotaSeconds: 2.5, hangSeconds: 1, cold: 3, audiences: []int{1000}})...)
+	return append(cells, others(scenarios{rounds: 2, pairs: 3, quotaSeconds: 2, hangSeconds: 1, cold: 3, audiences: []int{1000}})...)
 }
 
 func grid(updates, connections, latency, rounds, posts int) Cell {

@@ -23,6 +23,9 @@ const (
 	perFrame  = 60
 )
 
+// warmPosts is how many posts warm up a variant that posts fast.
+const warmPosts = 4000
+
 // pool is how many posts are in flight where nothing else is said.
 const pool = 64
 
@@ -172,6 +175,9 @@ func (c Cell) run(v Variant, round int) Run {
 		frames = divideUp(w.Entities, perFrame)
 	} else {
 		frames = divideUp(w.Updates, v.PerFrame)
+	}
+	if v.cheap() && c.Settings.LatencyMS == 0 && w.WarmUp > 0 {
+		w.WarmUp = warmPosts // what dials when it has to, has dialed then
 	}
 	scale := 1.0
 	switch allowed := max(1, c.limit(v)/w.Connections); {

@@ -55,6 +55,6 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 		return settings, fanout.Config{}, err
 	}
 	c, err := connect(ctx, settings)
-	c.Log, c.Meter = log, telemetry.Fanout{Recorder: recorder}
+	c.Log, c.Meter = log, telemetry.NewFanout(recorder)
 	return settings, c, err
 }

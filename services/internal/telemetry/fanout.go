@@ -1,6 +1,9 @@
 package telemetry
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Post is a post of the fanout that has ended.
 type Post struct {
@@ -31,47 +34,76 @@ type Round struct {
 }
 
 // Fanout measures the fanout, from the queue to the deletion: QueueAge, ReadWait, MailboxWait, PostDuration,
-// SettleDuration are what the hand-over from each of its stages to the next takes.
-type Fanout struct{ *Recorder }
+// SettleDuration are what the hand-over from each of its stages to the next takes. WriteToPostLatency is the
+// time from the oldest write in a frame, by the writer's clock, to the end of its post. Make one with
+// NewFanout; it may be used concurrently.
+type Fanout struct {
+	recorder *Recorder
+	posts    sync.Map // *Counter by verdict
 
-// Post counts a post by its verdict, and what a delivered frame brought: WriteToPostLatency is the time
-// from the oldest write in the frame, by the writer's clock, to the end of the post.
-func (f Fanout) Post(p Post) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.add("Posts", Count, 1, label{"verdict", p.Verdict})
-	f.observe("PostDuration", Milliseconds, ms(p.Took))
+	frameBytes, updatesPosted, rowsRead, conflated                        *Counter
+	updatesPerFrame, mailboxWait, postDuration, writeToPost, queueAge     *Distribution
+	readWait, roundDuration, settleDuration, messagesUnderWay, boxesDepth *Distribution
+}
+
+// NewFanout returns the metrics of a fanout that records with r.
+func NewFanout(r *Recorder) *Fanout {
+	return &Fanout{
+		recorder:         r,
+		frameBytes:       r.Counter("FrameBytes", Bytes),
+		updatesPosted:    r.Counter("UpdatesPosted", Count),
+		rowsRead:         r.Counter("RegistryRowsRead", Count),
+		conflated:        r.Counter("UpdatesConflated", Count),
+		updatesPerFrame:  r.Distribution("UpdatesPerFrame", Count),
+		mailboxWait:      r.Distribution("MailboxWait", Milliseconds),
+		postDuration:     r.Distribution("PostDuration", Milliseconds),
+		writeToPost:      r.Distribution("WriteToPostLatency", Milliseconds),
+		queueAge:         r.Distribution("QueueAge", Milliseconds),
+		readWait:         r.Distribution("ReadWait", Milliseconds),
+		roundDuration:    r.Distribution("RoundDuration", Milliseconds),
+		settleDuration:   r.Distribution("SettleDuration", Milliseconds),
+		messagesUnderWay: r.Distribution("MessagesUnderWay", Count),
+		boxesDepth:       r.Distribution("MailboxDepth", Count),
+	}
+}
+
+// Post counts a post by its verdict, and what a delivered frame brought.
+func (f *Fanout) Post(p Post) {
+	posts, ok := f.posts.Load(p.Verdict)
+	if !ok {
+		posts, _ = f.posts.LoadOrStore(p.Verdict, f.recorder.Counter("Posts", Count, "verdict", p.Verdict))
+	}
+	posts.(*Counter).Add(1)
+	f.postDuration.Observe(ms(p.Took))
 	if p.Verdict != "delivered" {
 		return
 	}
-	f.add("FrameBytes", Bytes, float64(p.Bytes), label{})
-	f.add("UpdatesPosted", Count, float64(p.Updates), label{})
-	f.observe("UpdatesPerFrame", Count, float64(p.Updates))
-	f.observe("MailboxWait", Milliseconds, ms(p.Waited))
+	f.frameBytes.Add(p.Bytes)
+	f.updatesPosted.Add(p.Updates)
+	f.updatesPerFrame.Observe(float64(p.Updates))
+	f.mailboxWait.Observe(ms(p.Waited))
 	if p.Age > 0 {
-		f.observe("WriteToPostLatency", Milliseconds, ms(p.Age))
+		f.writeToPost.Observe(ms(p.Age))
 	}
 }
 
 // Round counts messages by their outcome, and what they took.
-func (f Fanout) Round(r Round) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.add("Messages", Count, float64(r.Messages), label{"outcome", r.Outcome})
-	f.add("RegistryRowsRead", Count, float64(r.Rows), label{})
-	f.add("UpdatesConflated", Count, float64(r.Conflated), label{})
-	f.observe("QueueAge", Milliseconds, ms(r.QueueAge))
-	f.observe("ReadWait", Milliseconds, ms(r.Waited))
-	f.observe("RoundDuration", Milliseconds, ms(r.Took))
+func (f *Fanout) Round(r Round) {
+	f.recorder.Counter("Messages", Count, "outcome", r.Outcome).Add(r.Messages)
+	f.rowsRead.Add(r.Rows)
+	f.conflated.Add(r.Conflated)
+	f.queueAge.Observe(ms(r.QueueAge))
+	f.readWait.Observe(ms(r.Waited))
+	f.roundDuration.Observe(ms(r.Took))
 }
 
 // Settled observes how long it took to delete messages from the queue, or to hand them back.
-func (f Fanout) Settled(took time.Duration) { f.Observe("SettleDuration", Milliseconds, ms(took)) }
+func (f *Fanout) Settled(took time.Duration) { f.settleDuration.Observe(ms(took)) }
 
 // Depth observes how many messages are under way, and how many mailboxes have something waiting.
-func (f Fanout) Depth(messages, mailboxes int) {
-	f.Observe("MessagesUnderWay", Count, float64(messages))
-	f.Observe("MailboxDepth", Count, float64(mailboxes))
+func (f *Fanout) Depth(messages, mailboxes int) {
+	f.messagesUnderWay.Observe(float64(messages))
+	f.boxesDepth.Observe(float64(mailboxes))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

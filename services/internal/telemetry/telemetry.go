@@ -13,7 +13,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,123 +40,136 @@ const Interval = 10 * time.Second
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 const maxValues = 100
 
-// Recorder collects the metrics of a service. It may be used concurrently, and never blocks on I/O but in
-// Flush.
+// Recorder has the metrics of a service. It may be used concurrently, and never blocks on I/O but in Flush.
 type Recorder struct {
 	service string
 
-	mu         sync.Mutex
-	lines      map[label]*line // since the last flush
-	counters   map[series]float64
-	histograms map[string]*histogram
+	mu            sync.Mutex // of what there is; each metric has its own state
+	counters      map[series]*Counter
+	distributions map[string]*Distribution
 }
 
-// series is a counter that Prometheus reads.
+// series is a counter's name with its label.
 type series struct {
 	name string
 	by   label
 }
 
-// histogram is what Prometheus reads of a distribution.
-type histogram struct {
-	counts [len(bounds) + 1]uint64 // by the first bound that the value does not exceed
-	sum    float64
-}
-
 // label is the one dimension that a metric may have besides the service; zero for none.
 type label struct{ name, value string }
 
-type line struct {
-	units  map[string]Unit
-	sums   map[string]float64
-	values map[string]*sample
+// Counter is a metric that only grows. It may be used concurrently.
+type Counter struct {
+	unit           Unit
+	total, flushed atomic.Int64
 }
 
-// sample is a fair choice of the values that were observed (J. S. Vitter, "Random sampling with a
-// reservoir", 1985, algorithm R).
-type sample struct {
+// Add counts.
+func (c *Counter) Add(n int) { c.total.Add(int64(n)) }
+
+// Distribution is a metric of which each value matters. It may be used concurrently.
+type Distribution struct {
+	unit Unit
+
+	mu     sync.Mutex
+	counts [len(bounds) + 1]uint64 // since the start, by the first bound that the value does not exceed
+	sum    float64
+	// A fair choice of the values since the last flush (J. S. Vitter, "Random sampling with a
+	// reservoir", 1985, algorithm R).
 	seen   int
-	values []float64
-}
-
-// New returns the recorder of a service.
-func New(service string) *Recorder {
-	return &Recorder{service: service, lines: map[label]*line{}, counters: map[series]float64{}, histograms: map[string]*histogram{}}
-}
-
-// Add counts. The label is a name and a value, or absent.
-func (r *Recorder) Add(name string, unit Unit, n float64, by ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.add(name, unit, n, labelOf(by))
-}
-
-func (r *Recorder) add(name string, unit Unit, n float64, l label) {
-	r.counters[series{name, l}] += n
-	r.line(l, name, unit).sums[name] += n
-}
-
-// Observe notes a value, of which the distribution matters.
-func (r *Recorder) Observe(name string, unit Unit, v float64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.observe(name, unit, v)
-}
-
-func (r *Recorder) observe(name string, unit Unit, v float64) {
-	h := r.histograms[name]
-	if h == nil {
-		h = &histogram{}
-		r.histograms[name] = h
-	}
-	at, _ := slices.BinarySearch(bounds[:], v)
-	h.counts[at]++
-	h.sum += v
-	s := r.line(label{}, name, unit).values[name]
-	if s == nil {
-		s = &sample{}
-		r.lines[label{}].values[name] = s
-	}
-	s.seen++
-	if len(s.values) < maxValues {
-		s.values = append(s.values, v)
-	} else if at := rand.IntN(s.seen); at < maxValues {
-		s.values[at] = v
-	}
+	sample []float64
 }
 
 // bounds are those of the histograms: from 1 to a minute, if they are milliseconds.
 var bounds = [...]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000}
 
-func labelOf(by []string) label {
-	if len(by) == 2 {
-		return label{by[0], by[1]}
+// Observe notes a value.
+func (d *Distribution) Observe(v float64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := 0
+	for at < len(bounds) && v > bounds[at] {
+		at++
 	}
-	return label{}
+	d.counts[at]++
+	d.sum += v
+	d.seen++
+	if len(d.sample) < maxValues {
+		d.sample = append(d.sample, v)
+	} else if at := rand.IntN(d.seen); at < maxValues {
+		d.sample[at] = v
+	}
 }
 
-func (r *Recorder) line(l label, name string, unit Unit) *line {
-	at := r.lines[l]
-	if at == nil {
-		at = &line{units: map[string]Unit{}, sums: map[string]float64{}, values: map[string]*sample{}}
-		r.lines[l] = at
+// New returns the recorder of a service.
+func New(service string) *Recorder {
+	return &Recorder{service: service, counters: map[series]*Counter{}, distributions: map[string]*Distribution{}}
+}
+
+// Counter returns the counter of that name. The label is a name and a value, or absent.
+func (r *Recorder) Counter(name string, unit Unit, by ...string) *Counter {
+	s := series{name: name}
+	if len(by) == 2 {
+		s.by = label{by[0], by[1]}
 	}
-	at.units[name] = unit
-	return at
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counters[s] == nil {
+		r.counters[s] = &Counter{unit: unit}
+	}
+	return r.counters[s]
+}
+
+// Distribution returns the distribution of that name.
+func (r *Recorder) Distribution(name string, unit Unit) *Distribution {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.distributions[name] == nil {
+		r.distributions[name] = &Distribution{unit: unit}
+	}
+	return r.distributions[name]
+}
+
+// line is what one set of dimensions has to tell.
+type line struct {
+	units  map[string]Unit
+	values map[string]any
+}
+
+// take returns what was recorded since the last time.
+func (r *Recorder) take() map[label]line {
+	lines := map[label]line{}
+	tell := func(by label, name string, unit Unit, value any) {
+		if _, begun := lines[by]; !begun {
+			lines[by] = line{map[string]Unit{}, map[string]any{}}
+		}
+		lines[by].units[name], lines[by].values[name] = unit, value
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s, c := range r.counters {
+		total := c.total.Load()
+		if n := total - c.flushed.Swap(total); n != 0 {
+			tell(s.by, s.name, c.unit, n)
+		}
+	}
+	for name, d := range r.distributions {
+		d.mu.Lock()
+		if d.seen > 0 {
+			tell(label{}, name, d.unit, d.sample)
+			d.seen, d.sample = 0, nil
+		}
+		d.mu.Unlock()
+	}
+	return lines
 }
 
 // Flush writes what was recorded since the last flush, a line of JSON for each set of dimensions, each in
 // one Write.
 func (r *Recorder) Flush(w io.Writer) error {
-	r.mu.Lock()
-	lines := r.lines
-	r.lines = map[label]*line{}
-	r.mu.Unlock()
+	lines := r.take()
 	order := slices.SortedFunc(maps.Keys(lines), func(a, b label) int {
-		if a.name+a.value < b.name+b.value {
-			return -1
-		}
-		return 1
+		return strings.Compare(a.name+a.value, b.name+b.value)
 	})
 	var errs []error
 	for _, l := range order {
@@ -172,7 +187,7 @@ type definition struct {
 	Unit Unit
 }
 
-func (r *Recorder) document(l label, at *line) map[string]any {
+func (r *Recorder) document(l label, at line) map[string]any {
 	dimensions := []string{"Service"}
 	out := map[string]any{"Service": r.service}
 	if l != (label{}) {
@@ -183,11 +198,7 @@ func (r *Recorder) document(l label, at *line) map[string]any {
 	var definitions []definition
 	for _, name := range slices.Sorted(maps.Keys(at.units)) {
 		definitions = append(definitions, definition{name, at.units[name]})
-		if s := at.values[name]; s != nil {
-			out[name] = s.values
-		} else {
-			out[name] = at.sums[name]
-		}
+		out[name] = at.values[name]
 	}
 	out["_aws"] = map[string]any{
 		"Timestamp": time.Now().UnixMilli(),
@@ -204,16 +215,19 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	var lines []string
 	r.mu.Lock()
-	for s, total := range r.counters {
+	for s, c := range r.counters {
 		by := ""
 		if s.by != (label{}) {
 			by = fmt.Sprintf(",%s=%q", s.by.name, s.by.value)
 		}
-		lines = append(lines, fmt.Sprintf("%s_total{service=%q%s} %v", snake(s.name), r.service, by, total))
+		lines = append(lines, fmt.Sprintf("%s_total{service=%q%s} %v", snake(s.name), r.service, by, c.total.Load()))
 	}
-	for name, h := range r.histograms {
+	for name, d := range r.distributions {
+		d.mu.Lock()
+		counts, sum := d.counts, d.sum
+		d.mu.Unlock()
 		below := uint64(0)
-		for i, n := range h.counts {
+		for i, n := range counts {
 			below += n
 			bound := "+Inf"
 			if i < len(bounds) {
@@ -221,7 +235,7 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 			}
 			lines = append(lines, fmt.Sprintf("%s_bucket{service=%q,le=%q} %d", snake(name), r.service, bound, below))
 		}
-		lines = append(lines, fmt.Sprintf("%s_sum{service=%q} %v", snake(name), r.service, h.sum),
+		lines = append(lines, fmt.Sprintf("%s_sum{service=%q} %v", snake(name), r.service, sum),
 			fmt.Sprintf("%s_count{service=%q} %d", snake(name), r.service, below))
 	}
 	r.mu.Unlock()

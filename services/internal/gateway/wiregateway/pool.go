@@ -58,13 +58,13 @@ func (p *pool) close() {
 }
 
 // take returns a socket: an idle one, or whichever comes first, one that is put back or a new one.
-func (p *pool) take(ctx context.Context, deadline time.Time) (*socket, error) {
+func (p *pool) take(ctx context.Context, now, deadline time.Time) (*socket, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return nil, net.ErrClosed
 	}
-	if s := p.newest(); s != nil {
+	if s := p.newest(now); s != nil {
 		p.mu.Unlock()
 		return s, nil
 	}
@@ -73,7 +73,7 @@ func (p *pool) take(ctx context.Context, deadline time.Time) (*socket, error) {
 	p.dialMore()
 	p.mu.Unlock()
 
-	timer := time.NewTimer(time.Until(deadline))
+	timer := time.NewTimer(deadline.Sub(now))
 	defer timer.Stop()
 	err := context.DeadlineExceeded
 	select {
@@ -89,13 +89,13 @@ func (p *pool) take(ctx context.Context, deadline time.Time) (*socket, error) {
 
 // newest returns the idle socket that was used last, if it can be trusted. If it cannot, the others can
 // even less.
-func (p *pool) newest() *socket {
+func (p *pool) newest(now time.Time) *socket {
 	n := len(p.idle)
 	if n == 0 {
 		return nil
 	}
 	s := p.idle[n-1]
-	if time.Since(s.used) < p.trust {
+	if now.Sub(s.used) < p.trust {
 		p.idle = p.idle[:n-1]
 		return s
 	}

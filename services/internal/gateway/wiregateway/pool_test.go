@@ -58,7 +58,11 @@ func bubble(t *testing.T, d *dials, f func(*pool)) {
 	})
 }
 
-func soon() time.Time { return time.Now().Add(time.Second) }
+// takeNow takes a socket within a second.
+func (p *pool) takeNow(ctx context.Context) (*socket, error) {
+	now := time.Now()
+	return p.take(ctx, now, now.Add(time.Second))
+}
 
 func TestDialsTakeTurns(t *testing.T) {
 	t.Parallel()
@@ -67,7 +71,7 @@ func TestDialsTakeTurns(t *testing.T) {
 		var all sync.WaitGroup
 		for range 40 {
 			all.Go(func() {
-				s, err := p.take(context.Background(), soon())
+				s, err := p.takeNow(context.Background())
 				if err != nil {
 					t.Error(err)
 					return
@@ -89,7 +93,7 @@ func TestASocketThatIsPutBackIsTakenFirst(t *testing.T) {
 	t.Parallel()
 	d := &dials{takes: time.Millisecond}
 	bubble(t, d, func(p *pool) {
-		first, err := p.take(context.Background(), soon())
+		first, err := p.takeNow(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +103,7 @@ func TestASocketThatIsPutBackIsTakenFirst(t *testing.T) {
 		taken := make(chan struct{})
 		go func() {
 			defer close(taken)
-			second, _ = p.take(context.Background(), soon())
+			second, _ = p.takeNow(context.Background())
 		}()
 		synctest.Wait()
 		p.put(first)
@@ -119,12 +123,12 @@ func TestWaitingEnds(t *testing.T) {
 	t.Parallel()
 	d := &dials{takes: time.Hour}
 	bubble(t, d, func(p *pool) {
-		if _, err := p.take(context.Background(), soon()); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := p.takeNow(context.Background()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("late: %v", err)
 		}
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(errors.New("called off"))
-		if _, err := p.take(ctx, soon()); err == nil || err.Error() != "called off" {
+		if _, err := p.takeNow(ctx); err == nil || err.Error() != "called off" {
 			t.Errorf("called off: %v", err)
 		}
 		if len(p.waiting) != 0 {
@@ -141,7 +145,7 @@ func TestFailedDials(t *testing.T) {
 		var all sync.WaitGroup
 		for range 30 {
 			all.Go(func() {
-				if _, err := p.take(context.Background(), soon()); err == nil || err.Error() != "refused" {
+				if _, err := p.takeNow(context.Background()); err == nil || err.Error() != "refused" {
 					t.Error(err)
 				}
 			})
@@ -152,7 +156,7 @@ func TestFailedDials(t *testing.T) {
 			t.Errorf("%d dials, %d open, %d being dialed", d.n, p.open, p.dialing)
 		}
 		d.fail = nil
-		if _, err := p.take(context.Background(), soon()); err != nil {
+		if _, err := p.takeNow(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -162,7 +166,7 @@ func TestSocketsAreNotTrustedForEver(t *testing.T) {
 	t.Parallel()
 	d := &dials{}
 	bubble(t, d, func(p *pool) {
-		s, err := p.take(context.Background(), soon())
+		s, err := p.takeNow(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +174,7 @@ func TestSocketsAreNotTrustedForEver(t *testing.T) {
 		p.put(s)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		again, err := p.take(context.Background(), soon())
+		again, err := p.takeNow(context.Background())
 		synctest.Wait()
 		if err != nil || again == s || !s.conn.(*plug).closed || p.open != 1 {
 			t.Errorf("%v, %d open", err, p.open)
@@ -184,7 +188,7 @@ func TestNothingIsTakenOfAClosedPool(t *testing.T) {
 	bubble(t, d, func(p *pool) {
 		waits := make(chan error)
 		go func() {
-			_, err := p.take(context.Background(), soon())
+			_, err := p.takeNow(context.Background())
 			waits <- err
 		}()
 		synctest.Wait()
@@ -192,7 +196,7 @@ func TestNothingIsTakenOfAClosedPool(t *testing.T) {
 		if err := <-waits; err == nil {
 			t.Error("a dial outlived the pool")
 		}
-		if _, err := p.take(context.Background(), soon()); !errors.Is(err, net.ErrClosed) {
+		if _, err := p.takeNow(context.Background()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -28,9 +28,9 @@ type socket struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	request []byte
-	used    time.Time
-	reused  bool // it has carried a post before
-	heard   bool // something of the present answer has come
+	used    time.Time // when its last post was called
+	reused  bool      // it has carried a post before
+	heard   bool      // something of the present answer has come
 
 	watched <-chan struct{} // of the context whose end interrupts it
 	unwatch func() bool

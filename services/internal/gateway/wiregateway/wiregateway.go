@@ -126,7 +126,7 @@ func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Fram
 	if err != nil {
 		return fault.New(op, fault.Transient, errors.New("no credentials"))
 	}
-	r := post{credentials, connectionID, f, time.Now().Add(timeout)}
+	r := post{credentials: credentials, id: connectionID, frame: f, at: time.Now(), timeout: timeout}
 	a, err := g.exchange(ctx, r)
 	if err == nil && a.status == http.StatusForbidden && g.learnSkew(a.date) {
 		a, err = g.exchange(ctx, r)
@@ -147,8 +147,11 @@ type post struct {
 	credentials aws.Credentials
 	id          string
 	frame       *gateway.Frame
-	deadline    time.Time
+	at          time.Time // when it was called: one look at the clock serves all that comes
+	timeout     time.Duration
 }
+
+func (p post) deadline() time.Time { return p.at.Add(p.timeout) }
 
 // exchange sends the request and reads the answer.
 func (g *Gateway) exchange(ctx context.Context, r post) (answer, error) {
@@ -162,11 +165,11 @@ func (g *Gateway) exchange(ctx context.Context, r post) (answer, error) {
 
 // try makes one exchange on one socket. It reports whether the service had closed that before.
 func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err error) {
-	s, err := g.sockets.take(ctx, r.deadline)
+	s, err := g.sockets.take(ctx, r.at, r.deadline())
 	if err != nil {
 		return answer{}, false, err
 	}
-	if err := s.use(ctx, r.deadline); err != nil {
+	if err := s.use(ctx, r.deadline()); err != nil {
 		g.sockets.drop(s)
 		return answer{}, ctx.Err() == nil, err
 	}
@@ -176,7 +179,7 @@ func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err er
 		g.sockets.drop(s)
 		return a, err != nil && s.stale(err) && ctx.Err() == nil, err
 	}
-	s.used, s.reused = time.Now(), true
+	s.used, s.reused = r.at, true
 	g.sockets.put(s)
 	return a, false, nil
 }
@@ -194,7 +197,7 @@ func (g *Gateway) request(b []byte, r post) []byte {
 	b = append(b, "\r\nContent-Type: "+sigv4.ContentType+"\r\nAuthorization: "...)
 	signer := g.signers.Get().(*sigv4.Signer)
 	var date string
-	at := time.Now().Add(time.Duration(g.skew.Load()))
+	at := r.at.Add(time.Duration(g.skew.Load()))
 	b, date = signer.Sign(b, r.credentials, sigv4.Request{Host: g.host, Path: b[begin:end:end], Length: len(text), Hash: r.frame.Hash(), Time: at})
 	g.signers.Put(signer)
 	b = append(b, "\r\nX-Amz-Date: "...)
