@@ -116,6 +116,9 @@ func TestASocketThatIsPutBackIsTakenFirst(t *testing.T) {
 		if len(p.idle) != 1 || p.open != 2 {
 			t.Errorf("%d idle of %d", len(p.idle), p.open)
 		}
+		if _, err := p.takeNow(context.Background()); err != nil || d.n != 2 {
+			t.Errorf("%v, %d dials: what was dialed for nobody was not kept", err, d.n)
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -28,12 +29,14 @@ type socket struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	request []byte
-	used    time.Time // when its last post was called
+	used    time.Time // when its last post was called, or when it was dialed
 	reused  bool      // it has carried a post before
 	heard   bool      // something of the present answer has come
 
-	watched <-chan struct{} // of the context whose end interrupts it
 	unwatch func() bool
+
+	mu    sync.Mutex
+	owner <-chan struct{} // of the context whose end interrupts it
 }
 
 // answer is what matters of a response.
@@ -47,7 +50,7 @@ type answer struct {
 }
 
 func newSocket(conn net.Conn) *socket {
-	return &socket{conn: conn, in: bufio.NewReaderSize(conn, 4096)}
+	return &socket{conn: conn, in: bufio.NewReaderSize(conn, 4096), used: time.Now()}
 }
 
 func (s *socket) close() {
@@ -57,29 +60,42 @@ func (s *socket) close() {
 	_ = s.conn.Close()
 }
 
-var errInterrupted = errors.New("the socket was interrupted")
-
 // use prepares the socket for an exchange, which ends at the deadline or with ctx. Posts of one sender have
 // one context, so the socket goes on being watched for the next.
 func (s *socket) use(ctx context.Context, deadline time.Time) error {
-	if ended := ctx.Done(); ended != s.watched {
-		if s.unwatch != nil && !s.unwatch() {
-			return errInterrupted // when it was idle
-		}
-		s.watched, s.unwatch = ended, nil
-		if ended != nil {
-			s.unwatch = context.AfterFunc(ctx, s.interrupt)
-		}
-	}
-	if err := s.conn.SetDeadline(deadline); err != nil {
+	if err := s.own(ctx.Done(), deadline); err != nil {
 		return err
+	}
+	if s.unwatch == nil {
+		ended := ctx.Done()
+		s.unwatch = context.AfterFunc(ctx, func() { s.interrupt(ended) })
 	}
 	// If it ends from here on, the interruption comes behind the deadline above.
 	return ctx.Err()
 }
 
-// interrupt ends what waits on the socket. Another goroutine calls it.
-func (s *socket) interrupt() { _ = s.conn.SetDeadline(time.Unix(1, 0)) }
+// own gives the socket to another context, if need be, and sets the deadline.
+func (s *socket) own(ended <-chan struct{}, deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ended != s.owner {
+		if s.unwatch != nil {
+			s.unwatch()
+			s.unwatch = nil
+		}
+		s.owner = ended
+	}
+	return s.conn.SetDeadline(deadline)
+}
+
+// interrupt ends what waits on the socket, if it still belongs to that context. Another goroutine calls it.
+func (s *socket) interrupt(ended <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner == ended {
+		_ = s.conn.SetDeadline(time.Unix(1, 0))
+	}
+}
 
 // stale reports whether a post failed because the service had closed an idle socket.
 func (s *socket) stale(err error) bool {

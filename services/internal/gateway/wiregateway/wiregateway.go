@@ -171,11 +171,11 @@ func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err er
 	}
 	if err := s.use(ctx, r.deadline()); err != nil {
 		g.sockets.drop(s)
-		return answer{}, ctx.Err() == nil, err
+		return answer{}, false, err
 	}
 	s.request = g.request(s.request[:0], r)
 	a, err = s.exchange()
-	if err != nil || !a.keep || ctx.Err() != nil {
+	if err != nil || !a.keep {
 		g.sockets.drop(s)
 		return a, err != nil && s.stale(err) && ctx.Err() == nil, err
 	}

@@ -274,6 +274,23 @@ func TestAStaleSocketIsReplacedOnce(t *testing.T) {
 	}
 }
 
+// Each batch of a Lambda function has a context of its own, which ends with the batch. Its sockets serve the next.
+func TestSocketsOutliveTheirContext(t *testing.T) {
+	t.Parallel()
+	r := serveRaw(t, ok, ok, ok, ok, ok, ok)
+	g := open(t, r.url(), nil)
+	for range 6 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := g.Post(ctx, id, gateway.NewFrame([]byte("{}")), limit); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	if got := r.conns.Load(); got != 1 {
+		t.Errorf("%d connections, want 1", got)
+	}
+}
+
 func TestATimeoutIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := serveRaw(t, ok, "HTTP/1.1 2") // and then silence
