@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 // Reads is what reading the registry took, as if it were the table. It may be used concurrently.
 type Reads struct{ audiences, queries, rows, units atomic.Int64 }
 
-// audience is a registry in memory, of connections that watch everything and stay. It counts what its reads
-// would have cost in DynamoDB.
+// audience is a registry in memory, of connections that watch everything. It counts what its reads would have
+// cost in DynamoDB.
 type audience struct {
 	connections []string
 	reads       *Reads
+	closed      sync.Map // ids
 }
 
 var opened = time.Now().Add(-time.Hour)
@@ -52,15 +54,18 @@ func (a *audience) query(bucket int, ids []string, yield func([]registry.Watcher
 		bytes, n := 0, 0
 		page := make([]registry.Watcher, 0, min(len(ids), queryPage/100))
 		for ; n < len(ids) && bytes < queryPage; n++ {
+			if _, closed := a.closed.Load(ids[n]); closed {
+				continue
+			}
 			c := registry.Connection{ID: ids[n], Tenant: "default", ConnectedAt: opened}
 			page = append(page, registry.Watcher{Connection: c, Type: registry.Everything, Views: registry.Everything})
 			bytes += itemBytes(c, bucket)
 		}
 		ids = ids[n:]
 		a.reads.queries.Add(1)
-		a.reads.rows.Add(int64(n))
+		a.reads.rows.Add(int64(len(page)))
 		a.reads.units.Add(int64(max(1, (bytes+readUnit-1)/readUnit)))
-		if n > 0 && !yield(page, nil) {
+		if len(page) > 0 && !yield(page, nil) {
 			return false
 		}
 	}
@@ -76,7 +81,10 @@ func itemBytes(c registry.Connection, bucket int) int {
 }
 
 func (a *audience) Open(context.Context, registry.Connection) error { return nil }
-func (a *audience) Close(context.Context, string) error             { return nil }
+func (a *audience) Close(_ context.Context, id string) error {
+	a.closed.Store(id, true)
+	return nil
+}
 func (a *audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {
 	return registry.Status{}, nil
 }

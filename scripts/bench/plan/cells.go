@@ -17,11 +17,12 @@ const (
 	Hang    = "hang"    // one connection in 100 never answers
 	Cold    = "cold"    // from the start of the process to the last of 100 deliveries
 	Curves  = "curves"  // cost by connections, by entities, by updates
+	Faults  = "faults"  // some connections are gone, slow or broken
 	Reads   = "reads"   // of the registry, by connections and by updates a second
 )
 
 // Scenarios are all there are, in the order in which they run.
-var Scenarios = []string{Verify, Cells, Quota, Latency, Memory, Hang, Cold, Curves, Reads}
+var Scenarios = []string{Verify, Cells, Quota, Latency, Memory, Hang, Faults, Cold, Curves, Reads}
 
 // The cells that most targets are about: Target compares posts, since every variant posts the same frames
 // there, and Updates what it takes to deliver updates that come together.
@@ -133,7 +134,7 @@ func others(s scenarios) []Cell {
 		},
 		memory(Memory10, 10_000, s.rounds, at()), memory(Memory20, 20_000, s.rounds, []string{SDK, Ours}),
 		memory(Registered, 100_000, 1, []string{Ours}),
-		hang(AllAnswer, 0, s), hang(OneSilent, 0.01, s),
+		hang(AllAnswer, 0, s), hang(OneSilent, 0.01, s), faults(s),
 		{
 			Scenario: Cold, Name: FirstPosts, Rounds: s.cold, Variants: []string{Plain, SDK, Ours},
 			Workload: sample.Workload{Connections: 100, Updates: 1, Entities: 1, Pool: pool},
@@ -200,6 +201,19 @@ func reads(connections, rate int, s scenarios) Cell {
 			Connections: connections, Updates: int(float64(rate) * s.quotaSeconds), Entities: 100, Rate: float64(rate), Pool: pool, Quota: 10_000,
 		},
 		Settings: stub.Settings{LatencyMS: 5},
+	}
+}
+
+// faults has 100 connections get ten updates a second, some of which answer 410, 429 or 500 to all posts.
+func faults(s scenarios) Cell {
+	const rate = 10
+	return Cell{
+		Scenario: Faults, Name: "5% gone, 2% slow, 5% broken", Rounds: 1, Variants: []string{Plain, SDK, Ours},
+		Workload: sample.Workload{
+			Connections: 100, Updates: int(rate * s.hangSeconds), Entities: 10, Rate: rate, Pool: pool,
+			TimeLimitMS: int(3000 * s.hangSeconds),
+		},
+		Settings: stub.Settings{LatencyMS: 5, Gone: 0.05, Throttled: 0.02, Broken: 0.05},
 	}
 }
 

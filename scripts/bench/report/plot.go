@@ -22,7 +22,7 @@ const (
 var colours = []string{"#8c8c8c", "#4878d0", "#82a6e6", "#2f9e6e", "#d65f5f", "#e8a33d", "#956cb4"}
 
 // Plot writes an SVG of how many updates a CPU-second of the sender brings to a connection, for each
-// variant in each cell of the grid. The axis is logarithmic.
+// variant in each cell of the grid, and below it of the curves, where they were run. The axes are logarithmic.
 func Plot(w io.Writer, samples []sample.Sample) error {
 	var cells []string
 	values := map[sample.Set]sample.Statistics{}
@@ -40,10 +40,11 @@ func Plot(w io.Writer, samples []sample.Sample) error {
 			cells = append(cells, r.set.Cell)
 		}
 	}
-	if len(cells) == 0 {
-		return fmt.Errorf("there is nothing to plot: no cell of %q was run", plan.Cells)
+	lines := curves(samples)
+	if len(cells) == 0 && len(lines) == 0 {
+		return fmt.Errorf("there is nothing to plot: no cell of %q or %q was run", plan.Cells, plan.Curves)
 	}
-	low, high := math.Floor(math.Log10(max(least, 1))), math.Ceil(math.Log10(most))
+	low, high := math.Floor(math.Log10(max(min(least, most), 1))), math.Ceil(math.Log10(most))
 	high = max(high, low+1)
 	y := func(v float64) float64 {
 		return top + plotHeight*(high-math.Log10(max(v, 1)))/(high-low)
@@ -88,9 +89,20 @@ func Plot(w io.Writer, samples []sample.Sample) error {
 		legend += 34 + 8*float64(len(v.Name))
 	}
 	text((left+x)/2, top+plotHeight+42, "middle", "", "updates x connections @ milliseconds of server latency")
-	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%d" font-family="sans-serif" font-size="12">
+	height := float64(top + plotHeight + bottom)
+	if len(lines) > 0 {
+		at := float64(left)
+		text(at, height+20, "start", `font-size="16" font-weight="bold"`, "CPU time of the engine as one number grows (the dashed line is linear growth)")
+		for _, c := range lines {
+			c.draw(&b, at, height+60)
+			at += panelWidth + panelGap
+		}
+		x = max(x, at)
+		height += 60 + panelHeight + 40
+	}
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="white"/>
 %s%s</svg>
-`, max(x, 760), top+plotHeight+bottom, b.String(), bars.String())
+`, max(x, 760), height, b.String(), bars.String())
 	return err
 }

@@ -71,11 +71,22 @@ func TestTargets(t *testing.T) {
 
 func TestPlotIsXML(t *testing.T) {
 	t.Parallel()
+	all := samples()
+	for _, n := range []int{100, 1000, 10_000} {
+		all = append(all, sample.Sample{
+			Scenario: plan.Curves, Cell: plan.CurveName(10, 10, n), Variant: plan.Ours, Scale: 1,
+			Workload: sample.Workload{Connections: n, Updates: 40, Together: 10, Entities: 10},
+			Result:   sample.Result{CPU: float64(n) / 1e5},
+		})
+	}
 	var out bytes.Buffer
-	if err := Plot(&out, samples()); err != nil {
+	if err := Plot(&out, all); err != nil {
 		t.Fatal(err)
 	}
-	bars := strings.Count(out.String(), "<title>")
+	if points := strings.Count(out.String(), "<circle"); points != 3 {
+		t.Errorf("%d points of a curve, want 3", points)
+	}
+	bars := strings.Count(out.String(), "updates a CPU-second</title>")
 	d := xml.NewDecoder(&out)
 	for {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -86,6 +97,9 @@ func TestPlotIsXML(t *testing.T) {
 	}
 	if bars != 3 {
 		t.Errorf("%d bars, want one for each variant of a cell that was run", bars)
+	}
+	if err := Plot(io.Discard, all[len(all)-3:]); err != nil {
+		t.Errorf("curves alone: %v", err)
 	}
 	if err := Plot(io.Discard, nil); err == nil {
 		t.Error("a plot of nothing is no error")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -64,6 +65,18 @@ var (
 	got = column{"complete %", median(sample.Complete)}
 )
 
+func onTheWire(s sample.Sample) float64 {
+	var n int64
+	for _, posts := range s.Stub.Posts {
+		n += posts
+	}
+	return float64(n)
+}
+
+func answered(status int) sample.Metric {
+	return func(s sample.Sample) float64 { return float64(s.Stub.Posts[status]) }
+}
+
 // tables are the columns of each scenario.
 var tables = map[string]struct {
 	title   string
@@ -78,20 +91,18 @@ var tables = map[string]struct {
 		{"POSTs", median(func(s sample.Sample) float64 { return float64(s.Result.Posts) })}, {"refused", median(sample.Forged)}, got,
 	}},
 	plan.Quota: {"Over the quota: 1,000 POST/s, burst 500, 100 connections", []column{
-		{"POSTs on the wire", median(func(s sample.Sample) float64 {
-			var n int64
-			for _, posts := range s.Stub.Posts {
-				n += posts
-			}
-			return float64(n)
-		})}, {"429 %", spread(sample.Throttled)}, got, {"age p50 ms", median(sample.AgeP50)}, {"age p99 ms", spread(sample.AgeP99)},
+		{"POSTs on the wire", median(onTheWire)}, {"429 %", spread(sample.Throttled)}, got, {"age p50 ms", median(sample.AgeP50)}, {"age p99 ms", spread(sample.AgeP99)},
 	}},
 	plan.Latency: {"20 ms of latency, 512 in flight", []column{
 		{"POST/s", spread(sample.PostsPerSecond)}, {"of 25,600 %", median(func(s sample.Sample) float64 { return sample.PostsPerSecond(s) / 256 })}, p50, p99, rss,
 	}},
 	plan.Memory: {"Memory", []column{rss, got}},
 	plan.Hang:   {"One connection in 100 never answers", []column{{"age p50 ms", median(sample.AgeP50)}, {"age p99 ms", spread(sample.AgeP99)}, p99}},
-	plan.Cold:   {"From the start of the process to the last of 100 deliveries", []column{{"ms", spread(sample.ColdMS)}, {"x plain", against(plan.Plain, sample.ColdMS)}, rss}},
+	plan.Faults: {"Connections that are gone, slow or broken", []column{
+		{"POSTs on the wire", median(onTheWire)}, {"to gone", median(answered(http.StatusGone))}, {"to slow", median(answered(http.StatusTooManyRequests))},
+		{"to broken", median(answered(http.StatusInternalServerError))}, got, {"age p50 ms", median(sample.AgeP50)}, {"age p99 ms", median(sample.AgeP99)},
+	}},
+	plan.Cold: {"From the start of the process to the last of 100 deliveries", []column{{"ms", spread(sample.ColdMS)}, {"x plain", against(plan.Plain, sample.ColdMS)}, rss}},
 	plan.Reads: {"Registry reads, and what they and the posts cost for a million updates", []column{
 		{"reads/update", median(func(s sample.Sample) float64 { return float64(s.Result.Reads) / float64(s.Workload.Updates) })},
 		{"rows/update", median(func(s sample.Sample) float64 { return float64(s.Result.Rows) / float64(s.Workload.Updates) })},
