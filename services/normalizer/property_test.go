@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/big"
 	"math/rand/v2"
@@ -201,6 +202,10 @@ func (f *flaky) Apply(ctx context.Context, c state.Change) (state.Result, error)
 
 func (f *flaky) Get(ctx context.Context, k state.Key) (state.Item, bool, error) {
 	return f.table.Get(ctx, k)
+}
+
+func (f *flaky) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry, error] {
+	return f.table.List(ctx, r)
 }
 
 func (f *flaky) Publish(ctx context.Context, messages []topic.Message) []error {

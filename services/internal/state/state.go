@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -145,6 +146,20 @@ type Item struct {
 	Image     json.RawMessage // nil: a tombstone
 }
 
+// Entry is an entity and what the table holds of it.
+type Entry struct {
+	Key
+	Item
+}
+
+// Range says which entities to list: those of one tenant and type.
+type Range struct {
+	Tenant     string
+	EntityType string
+	// From is the lowest EntityID to list, in the order of bytes. Empty for all.
+	From string
+}
+
 // Table is the state table. Its methods may be called concurrently.
 //
 // Errors have a kind: Invalid for a change that cannot be stored however often it is tried, Denied
@@ -159,4 +174,11 @@ type Table interface {
 	// Get returns an entity's item, or false where the table never saw it or forgot its tombstone.
 	// It sees every Apply that returned before.
 	Get(ctx context.Context, k Key) (Item, bool, error)
+	// List yields the entities of a range that are there, without tombstones, page by page and in no
+	// order, each once at most. It sees every Apply that returned before it began, and of each later one
+	// either all or nothing. An error is the last thing that it yields: then what was yielded is a part,
+	// and what was not is not known to be absent.
+	//
+	// A page belongs to the caller. Leaving the loop early ends the read.
+	List(ctx context.Context, r Range) iter.Seq2[[]Entry, error]
 }

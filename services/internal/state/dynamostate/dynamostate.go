@@ -46,6 +46,9 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 type Options struct {
 	// Now is the clock of tombstones and of the generation. Defaults to time.Now.
 	Now func() time.Time
+	// PageSize limits the items that one Query of a list reads, tombstones among them. Defaults to 0:
+	// DynamoDB's own limit of 1 MB.
+	PageSize int
 }
 
 // Table is a state table on DynamoDB. A change costs one UpdateItem. The client's retryer
@@ -54,6 +57,7 @@ type Table struct {
 	client     *dynamodb.Client
 	name       string
 	now        func() time.Time
+	pageSize   int
 	generation generation
 }
 
@@ -62,7 +66,7 @@ func New(client *dynamodb.Client, name string, o Options) *Table {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Table{client: client, name: name, now: o.Now, generation: generation{turn: make(chan struct{}, 1)}}
+	return &Table{client: client, name: name, now: o.Now, pageSize: o.PageSize, generation: generation{turn: make(chan struct{}, 1)}}
 }
 
 var _ state.Table = (*Table)(nil)
@@ -71,7 +75,11 @@ var _ state.Table = (*Table)(nil)
 func Partition(k state.Key) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(k.EntityID)) // never fails
-	return k.Tenant + "#" + k.EntityType + "#" + strconv.Itoa(int(h.Sum32()%Partitions))
+	return partition(k.Tenant, k.EntityType, int(h.Sum32()%Partitions))
+}
+
+func partition(tenant, entityType string, n int) string {
+	return tenant + "#" + entityType + "#" + strconv.Itoa(n)
 }
 
 var names = map[string]string{
@@ -179,12 +187,7 @@ func (t *Table) Get(ctx context.Context, k state.Key) (state.Item, bool, error) 
 	if err != nil {
 		return state.Item{}, false, fault.New(opGet, fault.Internal, err)
 	}
-	return state.Item{
-		At:        state.Position{Label: stored.label, Sequence: state.Unpadded(stored.sequence)},
-		Version:   contracts.Version{Epoch: epoch, Revision: stored.revision},
-		WrittenAt: stored.written,
-		Image:     stored.image,
-	}, true, nil
+	return stored.of(epoch), true, nil
 }
 
 func (t *Table) read(ctx context.Context, op string, k state.Key) (map[string]types.AttributeValue, error) {
@@ -202,6 +205,16 @@ type item struct {
 	revision        int64
 	written         time.Time
 	image           json.RawMessage
+}
+
+// of is the item in the table's generation.
+func (i item) of(epoch int64) state.Item {
+	return state.Item{
+		At:        state.Position{Label: i.label, Sequence: state.Unpadded(i.sequence)},
+		Version:   contracts.Version{Epoch: epoch, Revision: i.revision},
+		WrittenAt: i.written,
+		Image:     i.image,
+	}
 }
 
 func decode(attributes map[string]types.AttributeValue) (item, error) {

@@ -29,21 +29,36 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	client := awstest.DynamoDB(t)
 	t.Run("WithItemOnRefusal", func(t *testing.T) {
-		statetest.Run(t, func(t *testing.T) state.Table {
-			return dynamostate.New(client, awstest.Table(t), dynamostate.Options{})
-		})
+		statetest.Run(t, func(t *testing.T) statetest.Harness { return harness(t, client) })
 	})
 	t.Run("WithoutItemOnRefusal", func(t *testing.T) {
-		statetest.Run(t, func(t *testing.T) state.Table {
-			old := intercepted(t, func(string) error { return nil }, func(err error) error {
+		statetest.Run(t, func(t *testing.T) statetest.Harness {
+			return harness(t, intercepted(t, func(string) error { return nil }, func(err error) error {
 				if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 					refused.Item = nil
 				}
 				return err
-			})
-			return dynamostate.New(old, awstest.Table(t), dynamostate.Options{})
+			}))
 		})
 	})
+}
+
+// harness plants failures in the pages of a partition: page 0 has no start key, page 1 is any that has one.
+func harness(t *testing.T, client *dynamodb.Client) statetest.Harness {
+	var failing atomic.Int64
+	failing.Store(-1)
+	options := client.Options()
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(_ context.Context, input any, next func() (any, error)) (any, error) {
+		n := failing.Load()
+		if q, ok := input.(*dynamodb.QueryInput); ok && n >= 0 && (n > 0) == (q.ExclusiveStartKey != nil) {
+			return nil, &types.InternalServerError{}
+		}
+		return next()
+	}))
+	return statetest.Harness{
+		Table:    dynamostate.New(dynamodb.New(options), awstest.Table(t), dynamostate.Options{PageSize: statetest.PageSize}),
+		FailPage: func(n int) { failing.Store(int64(n)) },
+	}
 }
 
 func TestErrorsHaveKinds(t *testing.T) {
@@ -84,6 +99,29 @@ func TestAMissingTableIsAConfigurationFault(t *testing.T) {
 	table := dynamostate.New(awstest.DynamoDB(t), awstest.Name("nowhere"), dynamostate.Options{})
 	if _, err := table.Apply(t.Context(), statetest.Change("l", "1", 1)); fault.KindOf(err) != fault.Denied {
 		t.Errorf("%v, want kind denied", err)
+	}
+}
+
+// What an eventually consistent read misses, nobody would ask for again.
+func TestListsAreConsistentQueries(t *testing.T) {
+	t.Parallel()
+	var queries atomic.Int64
+	options := awstest.DynamoDB(t).Options()
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(_ context.Context, input any, next func() (any, error)) (any, error) {
+		if q, ok := input.(*dynamodb.QueryInput); ok {
+			queries.Add(1)
+			if !aws.ToBool(q.ConsistentRead) {
+				t.Error("an eventually consistent query")
+			}
+		}
+		return next()
+	}))
+	table := dynamostate.New(dynamodb.New(options), awstest.Table(t), dynamostate.Options{})
+	for page, err := range table.List(t.Context(), state.Range{Tenant: "acme", EntityType: "student"}) {
+		t.Errorf("an empty table lists %v, %v", page, err)
+	}
+	if queries.Load() != dynamostate.Partitions {
+		t.Errorf("%d queries, want one for each partition", queries.Load())
 	}
 }
 

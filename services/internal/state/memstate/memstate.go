@@ -4,6 +4,8 @@ package memstate
 import (
 	"bytes"
 	"context"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +17,11 @@ import (
 
 // Table is a state table in memory. It keeps tombstones for ever.
 type Table struct {
+	// PageSize is how many entities a page holds at most. Defaults to 100.
+	PageSize int
+	// OnPage is called before page n (from 0) of each list; its error ends that list.
+	OnPage func(ctx context.Context, r state.Range, n int) error
+
 	epoch int64
 
 	mu    sync.Mutex
@@ -83,6 +90,50 @@ func (t *Table) Get(ctx context.Context, k state.Key) (state.Item, bool, error) 
 		return state.Item{}, false, nil
 	}
 	return t.item(s), true, nil
+}
+
+// List implements [state.Table]. Each page shows the table as it is when it is read.
+func (t *Table) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry, error] {
+	return func(yield func([]state.Entry, error) bool) {
+		last := ""
+		for n := 0; ; n++ {
+			if err := ctx.Err(); err != nil {
+				yield(nil, fault.New("memstate.List", fault.Transient, err))
+				return
+			}
+			if t.OnPage != nil {
+				if err := t.OnPage(ctx, r, n); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			page, more := t.page(r, last)
+			if len(page) > 0 && !yield(page, nil) || !more {
+				return
+			}
+			last = page[len(page)-1].EntityID
+		}
+	}
+}
+
+// page returns the entities of a range behind the id last, which may be empty, and whether there are more.
+func (t *Table) page(r state.Range, last string) (page []state.Entry, more bool) {
+	size := t.PageSize
+	if size == 0 {
+		size = 100
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, s := range t.items {
+		if k.Tenant == r.Tenant && k.EntityType == r.EntityType && k.EntityID >= r.From && k.EntityID > last && s.image != nil {
+			page = append(page, state.Entry{Key: k, Item: t.item(s)})
+		}
+	}
+	slices.SortFunc(page, func(a, b state.Entry) int { return strings.Compare(a.EntityID, b.EntityID) })
+	if len(page) > size {
+		return page[:size], true
+	}
+	return page, false
 }
 
 // All returns a copy of the whole table.

@@ -16,8 +16,24 @@ import (
 	"github.com/iops-dashboard/live/services/internal/state"
 )
 
-// Run puts the tables that newTable makes, each empty, through the suite.
-func Run(t *testing.T, newTable func(t *testing.T) state.Table) {
+// Harness is an empty table under test.
+type Harness struct {
+	Table state.Table
+	// FailPage makes page n (from 0) of later lists fail, until a call with a negative n.
+	FailPage func(n int)
+}
+
+// PageSize is what a harness must set as the page size of its table.
+const PageSize = 2
+
+// Run puts the tables that newHarness makes through the suite.
+func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for _, c := range lists {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, newHarness(t))
+		})
+	}
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, state.Table)
@@ -37,7 +53,7 @@ func Run(t *testing.T, newTable func(t *testing.T) state.Table) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.test(t, newTable(t))
+			c.test(t, newHarness(t).Table)
 		})
 	}
 }
