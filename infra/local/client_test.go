@@ -239,6 +239,7 @@ type client struct {
 	conn     *websocket.Conn
 	updates  chan contracts.UpdateV1
 	insights chan contracts.InsightUpdateV1
+	answers  chan []byte // frames that answer what it sent
 	ended    chan struct{}
 
 	mu   sync.Mutex
@@ -251,8 +252,12 @@ func (c clients) connect(t *testing.T) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return listen(t, conn)
+}
+
+func listen(t *testing.T, conn *websocket.Conn) *client {
 	ws := &client{
-		conn: conn, updates: make(chan contracts.UpdateV1, 1000), insights: make(chan contracts.InsightUpdateV1, 1000),
+		conn: conn, updates: make(chan contracts.UpdateV1, 1000), insights: make(chan contracts.InsightUpdateV1, 1000), answers: make(chan []byte, 1000),
 		ended: make(chan struct{}), seen: map[string]int{},
 	}
 	go ws.listen(t)
@@ -283,6 +288,11 @@ func (ws *client) take(b []byte) error {
 	if head.Type == contracts.ResyncFrameV1Type { // a busy machine may be slow
 		_, err := readFrame[contracts.ResyncFrameV1](contracts.KindResyncFrameV1, b)
 		return err
+	}
+	switch head.Type {
+	case contracts.SnapshotFrameV1Type, contracts.SyncedFrameV1Type, contracts.ErrorFrameV1Type, contracts.ReconnectFrameV1Type:
+		ws.answers <- b
+		return contracts.ValidateProducer(contracts.Kind("frames/"+strings.ToLower(head.Type)+"/v1"), b)
 	}
 	if head.Type == contracts.InsightCreatedFrameV1Type {
 		frame, err := readFrame[contracts.InsightCreatedFrameV1](contracts.KindInsightCreatedFrameV1, b)

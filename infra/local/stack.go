@@ -1,9 +1,10 @@
 // Package local runs the whole topology on one machine: DynamoDB with streams, SNS and SQS, the
 // unmodified Lambda binaries behind a Runtime API host, the fanout worker, a WebSocket gateway,
-// the pump from stream to normalizer, and the built dashboard. Everything listens on loopback.
+// the pump from stream to normalizer, and the built dashboard; and where tickets are wanted, an
+// HTTP API and an issuer of tokens. Everything listens on loopback.
 //
 // What it imitates of AWS, and what it does not, is said in the packages below it: lambdahost,
-// gateway and pump.
+// gateway, httpapi and pump.
 package local
 
 import (
@@ -50,6 +51,7 @@ type Options struct {
 	Endpoints Endpoints         // servers of the user's; the rest is started
 	Dashboard bool              // build and serve the dashboard
 	Simulate  bool              // run the simulator
+	Origins   []string          // of pages that may connect, besides the dashboard, where tickets are wanted
 
 	GatewayPort   int // Defaults to a free one.
 	DashboardPort int // Defaults to a free one.
@@ -94,6 +96,7 @@ type Stack struct {
 	env       map[string]string
 	host      *lambdahost.Host
 	gateway   *gateway.Gateway
+	dashboard net.Listener // nil without one
 	posts     atomic.Int64
 
 	fatal   chan error
@@ -115,6 +118,9 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	}
 	if err := opts.Topology.Validate(); err != nil {
 		return nil, err
+	}
+	if opts.wantsTickets() && !opts.Dashboard && len(opts.Origins) == 0 {
+		return nil, errors.New("tickets are wanted, and there is no page that may have one: run the dashboard, or name Origins")
 	}
 	s := &Stack{opts: opts, dir: opts.Dir, endpoints: opts.Endpoints, fatal: make(chan error, 1)}
 	if err := s.start(ctx); err != nil {
@@ -146,6 +152,11 @@ func (s *Stack) start(ctx context.Context) error {
 	}
 	s.resources = resources
 
+	if s.opts.Dashboard {
+		if err := s.listenDashboard(); err != nil {
+			return err
+		}
+	}
 	gatewayAt, err := listen("gateway", s.opts.GatewayPort)
 	if err != nil {
 		return err
@@ -156,11 +167,18 @@ func (s *Stack) start(ctx context.Context) error {
 		return errors.Join(err, gatewayAt.Close())
 	}
 
+	if err := s.startIssuer(); err != nil {
+		return errors.Join(err, gatewayAt.Close())
+	}
+
 	s.opts.Say("starting the services")
 	if err := s.startFunctions(bin); err != nil {
 		return errors.Join(err, gatewayAt.Close())
 	}
 	if err := s.startGateway(gatewayAt); err != nil {
+		return err
+	}
+	if err := s.startHTTP(); err != nil {
 		return err
 	}
 	if err := s.startWorkers(bin); err != nil {
@@ -170,9 +188,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	if s.opts.Dashboard {
-		if err := s.startDashboard(); err != nil {
-			return err
-		}
+		s.startDashboard()
 	}
 	s.onClose(func(context.Context) { _ = os.Remove(s.EnvFile()) })
 	if err := s.WriteEnv(s.EnvFile()); err != nil {
@@ -272,7 +288,7 @@ func (s *Stack) startFunctions(bin string) error {
 	return nil
 }
 
-// invoke is how the gateway runs a function. Where AWS would start one environment more, a machine
+// invoke is how the gateway and the HTTP API run a function. Where AWS would start one environment more, a machine
 // has no room: the call waits for one until ctx ends, so that a hundred pages may open at once, and
 // close.
 func (s *Stack) invoke(ctx context.Context, function string, payload []byte) ([]byte, string, error) {
@@ -292,7 +308,8 @@ func (s *Stack) invoke(ctx context.Context, function string, payload []byte) ([]
 func (s *Stack) startGateway(l net.Listener) error {
 	g, err := gateway.New(gateway.Config{
 		Stage: s.opts.Topology.WebSocket.Stage, Region: s.endpoints.Region,
-		Routes: s.opts.Topology.WebSocket.Routes, Intercept: s.intercept, Logger: s.log,
+		Routes: s.opts.Topology.WebSocket.Routes, Authorizer: gateway.Authorizer(s.opts.Topology.WebSocket.Authorizer), Intercept: s.intercept, Logger: s.log,
+		Limits: gateway.Limits{Lifetime: s.opts.Topology.WebSocket.Lifetime},
 	}, gateway.InvokerFunc(s.invoke))
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -372,14 +389,17 @@ func (s *Stack) startPumps() error {
 	return nil
 }
 
-func (s *Stack) startDashboard() error {
-	l, err := listen("dashboard", s.opts.DashboardPort)
-	if err != nil {
-		return err
+// listenDashboard takes the dashboard's port, before the functions start that must know its origin.
+func (s *Stack) listenDashboard() (err error) {
+	if s.dashboard, err = listen("dashboard", s.opts.DashboardPort); err == nil {
+		s.onClose(func(context.Context) { _ = s.dashboard.Close() }) // if it is never served
 	}
-	s.listenAndServe(l, dashboard(filepath.Join(s.opts.Root, "frontend", "dist"), s.env["WEBSOCKET_URL"]))
-	s.env["DASHBOARD_URL"] = "http://127.0.0.1:" + port(l)
-	return nil
+	return err
+}
+
+func (s *Stack) startDashboard() {
+	s.listenAndServe(s.dashboard, dashboard(filepath.Join(s.opts.Root, "frontend", "dist"), s.env["WEBSOCKET_URL"]))
+	s.env["DASHBOARD_URL"] = "http://127.0.0.1:" + port(s.dashboard)
 }
 
 func (s *Stack) startSimulator(bin string) error {

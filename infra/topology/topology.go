@@ -23,6 +23,7 @@ type Topology struct {
 	Streams       []StreamMapping
 	QueueMappings []QueueMapping
 	WebSocket     WebSocketAPI
+	HTTP          HTTPAPI
 }
 
 // Table is a DynamoDB table, on demand, with string keys.
@@ -113,7 +114,36 @@ type WebSocketAPI struct {
 	Name   string
 	Stage  string
 	Routes map[string]string // route key to function name
+	// Lifetime is the longest that a connection may be open. AWS has [ConnectionLifetime], and no other.
+	Lifetime time.Duration
+	// Authorizer decides who connects; the zero value lets everybody in.
+	Authorizer Authorizer
 }
+
+// Authorizer is a REQUEST authorizer on $connect. Its result is never cached.
+type Authorizer struct {
+	Function string
+	// Identity are the sources without which a client is refused unasked, as route.request.querystring.ticket.
+	Identity []string
+}
+
+// HTTPAPI is the API Gateway HTTP API, with payload format 2.0. Without routes there is none.
+type HTTPAPI struct {
+	Name   string
+	Routes map[string]string // method and path, as "POST /tickets", to function name
+	CORS   CORS
+	JWT    JWT // whose tokens every route wants; the zero value wants none
+}
+
+// CORS says which pages may call an HTTP API.
+type CORS struct {
+	Origins Ref      // with commas between
+	Headers []string // that a page may send, in lower case
+	MaxAge  time.Duration
+}
+
+// JWT is the authorizer of an HTTP API: who must have signed a token, and for whom.
+type JWT struct{ Issuer, Audience Ref }
 
 // Ref is the value of an environment variable, known only when the system is provisioned.
 type Ref struct {
@@ -125,11 +155,14 @@ type Ref struct {
 type RefKind int
 
 const (
-	Literal     RefKind = iota // the text itself
-	TableName                  // the name of a table
-	TopicARN                   // the ARN of a topic
-	QueueURL                   // the URL of a queue
-	CallbackURL                // the management endpoint of the WebSocket API, with its stage
+	Literal       RefKind = iota // the text itself
+	TableName                    // the name of a table
+	TopicARN                     // the ARN of a topic
+	QueueURL                     // the URL of a queue
+	CallbackURL                  // the management endpoint of the WebSocket API, with its stage
+	PageOrigins                  // the origins of the pages that may connect, with commas between
+	TokenIssuer                  // who signs the tokens of users: an address below which its keys are found
+	TokenAudience                // for whom these tokens are
 )
 
 // Shared durations. A standard queue's dead letter keeps its first enqueue time, so a dead-letter
@@ -154,7 +187,21 @@ type Options struct {
 	PreviousShards int
 	// FanoutFunction has a Lambda function on each fanout queue, not a worker.
 	FanoutFunction bool
+	// Auth says who may connect. Defaults to AuthOpen.
+	Auth Auth
+	// Lifetime is the longest that a connection may be open. Defaults to ConnectionLifetime; another is for
+	// tests on one machine.
+	Lifetime time.Duration
 }
+
+// Auth says who may connect.
+type Auth string
+
+// The ways to let clients in.
+const (
+	AuthOpen   Auth = "open"   // everybody
+	AuthTicket Auth = "ticket" // who has got a ticket for a token
+)
 
 // Default is the system with one fanout queue, served by a worker.
 func Default() Topology { return New(Options{}) }
@@ -172,9 +219,15 @@ func New(o Options) Topology {
 		connect     = "iops-dashboard-connect"
 		disconnect  = "iops-dashboard-disconnect"
 	)
+	if o.Auth == "" {
+		o.Auth = AuthOpen
+	}
+	if o.Lifetime == 0 {
+		o.Lifetime = ConnectionLifetime
+	}
 	session := map[string]Ref{
 		"CONNECTIONS_TABLE": {TableName, connections},
-		"AUTH":              {Literal, "open"},
+		"AUTH":              {Literal, string(o.Auth)},
 	}
 	// Both tables feed one function, which knows their records apart by the name of the table.
 	stream := func(table string) StreamMapping {
@@ -218,6 +271,10 @@ func New(o Options) Topology {
 			Name: "iops-dashboard-websocket", Stage: "prod",
 			Routes: map[string]string{"$connect": connect, "$disconnect": disconnect},
 		},
+	}
+	t.addSync(connections, state, o.Lifetime)
+	if o.Auth == AuthTicket {
+		t.addAccess(connections)
 	}
 	shards := max(o.Shards, 1)
 	before := shards

@@ -14,9 +14,11 @@ func TestEverySystemKeepsItsPromises(t *testing.T) {
 	for _, function := range []bool{false, true} {
 		for shards := range 17 {
 			for before := range 17 {
-				o := topology.Options{Shards: shards, PreviousShards: before, FanoutFunction: function}
-				if err := topology.New(o).Validate(); err != nil {
-					t.Fatalf("%+v: %v", o, err)
+				for _, auth := range []topology.Auth{"", topology.AuthOpen, topology.AuthTicket} {
+					o := topology.Options{Shards: shards, PreviousShards: before, FanoutFunction: function, Auth: auth}
+					if err := topology.New(o).Validate(); err != nil {
+						t.Fatalf("%+v: %v", o, err)
+					}
 				}
 			}
 		}
@@ -88,6 +90,28 @@ func TestEveryStreamIsReadByAFunctionThatKnowsItsTable(t *testing.T) {
 	}
 }
 
+// ticket breaks a system in which only tickets let in.
+func ticket(breakIt func(*topology.Topology)) func(*topology.Topology) {
+	return func(s *topology.Topology) {
+		*s = topology.New(topology.Options{Auth: topology.AuthTicket})
+		breakIt(s)
+	}
+}
+
+func TestOpenSystemHasNothingOfTickets(t *testing.T) {
+	t.Parallel()
+	open, closed := topology.Default(), topology.New(topology.Options{Auth: topology.AuthTicket})
+	if open.WebSocket.Authorizer.Function != "" || len(open.HTTP.Routes) > 0 {
+		t.Error("there is an authorizer, or an HTTP API")
+	}
+	if _, ok := closed.Table("iops-dashboard-tickets"); !ok {
+		t.Error("table iops-dashboard-tickets is gone")
+	}
+	if got := len(closed.Functions) - len(open.Functions); got != 3 {
+		t.Errorf("tickets bring %d functions", got)
+	}
+}
+
 func TestValidateFindsEachBrokenPromise(t *testing.T) {
 	t.Parallel()
 	for want, breakIt := range map[string]func(*topology.Topology){
@@ -109,12 +133,28 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 		"retries must be finite": func(s *topology.Topology) { s.Streams[0].Retries = -1 },
 		"has no stream":          func(s *topology.Topology) { s.Streams[0].Table = "iops-dashboard-state" },
 		"route $disconnect":      func(s *topology.Topology) { delete(s.WebSocket.Routes, "$disconnect") },
+		"route $default":         func(s *topology.Topology) { delete(s.WebSocket.Routes, "$default") },
+		"route sync is missing":  func(s *topology.Topology) { delete(s.WebSocket.Routes, "sync") },
+		"a lifetime of 3h":       func(s *topology.Topology) { s.WebSocket.Lifetime = 3 * time.Hour },
+		"does not wait for 30s":  func(s *topology.Topology) { s.Functions[2].Timeout = 30 * time.Second },
 		"not within 15 minutes":  func(s *topology.Topology) { s.Functions[0].Timeout = time.Hour },
 		"visibility 0s":          func(s *topology.Topology) { s.Queues[0].Visibility = 0 },
 		"six times": func(s *topology.Topology) {
 			*s = topology.New(topology.Options{FanoutFunction: true})
 			s.Queues[1].Visibility = time.Minute
 		},
+		"which needs an authorizer": func(s *topology.Topology) {
+			s.WebSocket.Authorizer = topology.Authorizer{Function: s.Functions[1].Name, Identity: []string{"route.request.querystring.ticket"}}
+		},
+		"AUTH is \"maybe\"":         func(s *topology.Topology) { s.Functions[1].Environment["AUTH"] = topology.Ref{Name: "maybe"} },
+		"AUTH is ticket":            ticket(func(s *topology.Topology) { s.WebSocket.Authorizer = topology.Authorizer{} }),
+		"it must want a token":      ticket(func(s *topology.Topology) { s.HTTP.JWT = topology.JWT{} }),
+		"as POST /tickets":          ticket(func(s *topology.Topology) { s.HTTP.Routes["tickets"] = s.Functions[0].Name }),
+		"nobody could get a ticket": ticket(func(s *topology.Topology) { delete(s.HTTP.Routes, "POST /tickets") }),
+		"route GET /: no function":  ticket(func(s *topology.Topology) { s.HTTP.Routes["GET /"] = "elsewhere" }),
+		"asked about everybody":     ticket(func(s *topology.Topology) { s.WebSocket.Authorizer.Identity = nil }),
+		"authorizer: no function":   ticket(func(s *topology.Topology) { s.WebSocket.Authorizer.Function = "elsewhere" }),
+		"with $connect it may take": ticket(func(s *topology.Topology) { s.Functions[1].Timeout = 29 * time.Second }),
 		"no function \"elsewhere\"": func(s *topology.Topology) { s.WebSocket.Routes["$connect"] = "elsewhere" },
 	} {
 		t.Run(want, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 var (
 	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
+	httpRoute = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) /[a-z0-9/-]*$`)
 )
 
 // Validate reports every promise that t breaks, joined.
@@ -26,6 +27,7 @@ func (t Topology) Validate() error {
 	v.queueMappings()
 	v.buckets()
 	v.routes()
+	v.access()
 	return errors.Join(v.faults...)
 }
 
@@ -104,7 +106,7 @@ func (v *validator) environment(owner string, env map[string]Ref) {
 	for name, r := range env {
 		var ok bool
 		switch r.Kind {
-		case Literal, CallbackURL:
+		case Literal, CallbackURL, PageOrigins, TokenIssuer, TokenAudience:
 			ok = true
 		case TableName:
 			_, ok = v.Table(r.Name)
@@ -165,12 +167,42 @@ func (v *validator) buckets() {
 
 func (v *validator) routes() {
 	for key, name := range v.WebSocket.Routes {
-		_, ok := v.Function(name)
+		f, ok := v.Function(name)
 		v.check(ok, "route %s: no function %q", key, name)
+		v.check(f.Timeout <= integrationTime, "route %s: API Gateway does not wait for %s, only %s", key, f.Timeout, integrationTime)
 	}
-	for _, key := range []string{"$connect", "$disconnect"} {
+	for _, key := range []string{"$connect", "$disconnect", "$default", "sync"} {
 		v.check(v.WebSocket.Routes[key] != "", "route %s is missing", key)
 	}
+	lifetime := v.WebSocket.Lifetime
+	v.check(lifetime > 0 && lifetime <= ConnectionLifetime, "WebSocket API %s: a lifetime of %s, more than %s or none", v.WebSocket.Name, lifetime, ConnectionLifetime)
+}
+
+// access sees that where tickets are wanted, nobody comes in without one, and there is where to get one.
+func (v *validator) access() {
+	authorizer := v.WebSocket.Authorizer
+	for _, f := range v.Functions {
+		auth, ok := f.Environment["AUTH"]
+		known := auth.Name == string(AuthOpen) || auth.Name == string(AuthTicket)
+		v.check(!ok || known, "function %s: AUTH is %q, want %s or %s", f.Name, auth.Name, AuthOpen, AuthTicket)
+		v.check(!ok || !known || (auth.Name == string(AuthTicket)) == (authorizer.Function != ""),
+			"function %s: AUTH is %s, which needs an authorizer if it is %s, and none if not", f.Name, auth.Name, AuthTicket)
+	}
+	for key, name := range v.HTTP.Routes {
+		_, ok := v.Function(name)
+		v.check(ok, "route %s: no function %q", key, name)
+		v.check(httpRoute.MatchString(key), "route %s: want a method and a path, as POST /tickets", key)
+	}
+	if authorizer.Function == "" {
+		return
+	}
+	f, ok := v.Function(authorizer.Function)
+	v.check(ok, "authorizer: no function %q", authorizer.Function)
+	v.check(len(authorizer.Identity) > 0, "authorizer: without an identity source it is asked about everybody")
+	connect, _ := v.Function(v.WebSocket.Routes["$connect"])
+	v.check(f.Timeout+connect.Timeout <= handshakeTime, "authorizer: with $connect it may take %s, more than %s", f.Timeout+connect.Timeout, handshakeTime)
+	v.check(v.HTTP.JWT != (JWT{}), "HTTP API %s: it must want a token", v.HTTP.Name)
+	v.check(v.HTTP.Routes["POST /tickets"] != "", "route POST /tickets is missing: nobody could get a ticket")
 }
 
 // Table returns the table of that name.

@@ -82,12 +82,10 @@ func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error)
 	return delivered, nil
 }
 
-// mark notes durably that a connection must synchronise, and reports whether it did.
+// mark notes durably that a connection must synchronise, and reports whether it did. It is noted each time: a
+// sync may have cleared what was noted before.
 func (e *engine) mark(box *mailbox, v verdict, cause error) bool {
 	log := e.Log.With(registry.LogID(box.id), "verdict", v.String(), "kind", fault.KindOf(cause).String())
-	if e.marked(box) {
-		return true
-	}
 	ctx, cancel := context.WithTimeout(e.ctx, e.PostTimeout)
 	defer cancel()
 	if err := e.Registry.MarkResync(ctx, box.id); err != nil {
@@ -96,12 +94,6 @@ func (e *engine) mark(box *mailbox, v verdict, cause error) bool {
 	}
 	log.InfoContext(e.ctx, "connection marked for synchronisation", "error", cause.Error())
 	return true
-}
-
-func (e *engine) marked(box *mailbox) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return box.detached
 }
 
 // finish moves the mailbox on, or lets it try again. It may still be owed the word to synchronise.

@@ -1,9 +1,10 @@
 // Package session keeps the connection registry in step with the WebSocket API: it answers the
-// $connect and $disconnect routes.
+// $connect and $disconnect routes, and the sync command, by which a client says what it watches and
+// gets what it lacks.
 //
 // Who a client is comes from the request's context alone, which API Gateway and its authorizer
-// write, and never from anything that the client sent. Nothing here posts to a connection: during
-// $connect it does not exist yet, and after $disconnect not any more.
+// write, and from the registry, and never from anything that the client sent. Only [Sync] posts to a
+// connection: during $connect it does not exist yet, and after $disconnect not any more.
 package session
 
 import (
@@ -12,7 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +29,7 @@ type Auth string
 // The ways to let clients in.
 const (
 	AuthOpen   Auth = "open"   // everybody, as [DefaultTenant]
-	AuthTicket Auth = "ticket" // those whom the authorizer let in, as its context's "tenant"
+	AuthTicket Auth = "ticket" // those whom the authorizer let in, as its context says: see [Session.Connect]
 )
 
 // DefaultTenant is the tenant of connections that nobody authorised.
@@ -61,9 +61,11 @@ func New(config Config) (*Session, error) {
 	return &Session{config: config}, nil
 }
 
-// Connect registers the connection for everything in its tenant. Any status but 200 refuses the
-// handshake, so that a client whose registration failed tries again rather than wait for
-// updates that cannot come. It returns no error: the outcome is the status, and a log line.
+// Connect registers the connection for everything in its tenant that it may watch. With tickets, the
+// authorizer's context says who it is: tenant, subject, session, and entity_types, with commas between, or *
+// for all. Any status but 200 refuses the handshake, so that a client whose registration failed tries again
+// rather than wait for updates that cannot come. It returns no error: the outcome is the status, and a log
+// line.
 func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 	start := time.Now()
 	c, status, err := s.identify(request.RequestContext)
@@ -75,7 +77,7 @@ func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocke
 		err = s.config.Registry.Open(ctx, c)
 		status = connectStatus(err)
 	}
-	s.log(ctx, "connect", request, err, "status", status, "duration_ms", time.Since(start).Milliseconds())
+	log(ctx, s.config.Log, "connect", request, err, "status", status, "duration_ms", time.Since(start).Milliseconds())
 	return events.APIGatewayProxyResponse{StatusCode: status}, nil
 }
 
@@ -91,7 +93,7 @@ func (s *Session) Disconnect(ctx context.Context, request events.APIGatewayWebso
 	} else {
 		err = s.config.Registry.Close(ctx, id)
 	}
-	s.log(ctx, "disconnect", request, err, "disconnect_status", request.RequestContext.DisconnectStatusCode,
+	log(ctx, s.config.Log, "disconnect", request, err, "disconnect_status", request.RequestContext.DisconnectStatusCode,
 		"duration_ms", time.Since(start).Milliseconds())
 	return events.APIGatewayProxyResponse{StatusCode: http.StatusOK}, err
 }
@@ -105,9 +107,14 @@ func (s *Session) identify(rc events.APIGatewayWebsocketProxyRequestContext) (re
 	}
 	if s.config.Auth == AuthTicket {
 		authorized, _ := rc.Authorizer.(map[string]any)
-		c.Tenant, _ = authorized["tenant"].(string)
-		if c.Tenant == "" {
-			return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "no tenant from the authorizer")
+		var types string
+		for name, to := range map[string]*string{"tenant": &c.Tenant, "subject": &c.Subject, "session": &c.Session, "entity_types": &types} {
+			if *to, _ = authorized[name].(string); *to == "" {
+				return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "no %s from the authorizer", name)
+			}
+		}
+		if types != registry.Everything {
+			c.EntityTypes = strings.Split(types, ",")
 		}
 	}
 	return c, 0, nil
@@ -118,9 +125,7 @@ const maxContracts = 16
 
 var contractPattern = regexp.MustCompile(`^[A-Z][A-Z_]{0,63}/[1-9][0-9]{0,2}$`)
 
-// contracts reads the names of the contracts that a client says it reads, separated by commas. Types
-// that are not known here are a newer client's and do no harm; but one that reads no major of a type
-// which can be served would wait in vain, and is refused.
+// contracts reads the names of the contracts that a client says it reads, separated by commas.
 func (s *Session) contracts(said string) ([]string, error) {
 	const op = "session.Connect"
 	if said == "" {
@@ -135,15 +140,11 @@ func (s *Session) contracts(said string) ([]string, error) {
 			return nil, fault.Newf(op, fault.Invalid, "not the name of a contract, as METRIC_UPDATE/1")
 		}
 	}
-	for _, frame := range s.config.Frames {
-		sameType := func(name string) bool { return typeOf(name) == typeOf(frame) }
-		served := func(name string) bool { return sameType(name) && slices.Contains(s.config.Frames, name) }
-		if slices.ContainsFunc(named, sameType) && !slices.ContainsFunc(named, served) {
-			return nil, fault.Newf(op, fault.Invalid, "no major version of %s that it reads can be served", typeOf(frame))
-		}
+	named, err := servable(named, s.config.Frames)
+	if err != nil {
+		return nil, fault.New(op, fault.Invalid, err)
 	}
-	slices.Sort(named)
-	return slices.Compact(named), nil
+	return named, nil
 }
 
 func typeOf(contract string) string {
@@ -166,14 +167,15 @@ func connectStatus(err error) int {
 	}
 }
 
-func (s *Session) log(ctx context.Context, what string, request events.APIGatewayWebsocketProxyRequest, err error, more ...any) {
-	log := s.config.Log.With(registry.LogID(request.RequestContext.ConnectionID), "request_id", request.RequestContext.RequestID).With(more...)
+// log writes the one line of a request.
+func log(ctx context.Context, to *slog.Logger, what string, request events.APIGatewayWebsocketProxyRequest, err error, more ...any) {
+	to = to.With(registry.LogID(request.RequestContext.ConnectionID), "request_id", request.RequestContext.RequestID).With(more...)
 	switch {
 	case err == nil:
-		log.InfoContext(ctx, what)
+		to.InfoContext(ctx, what)
 	case fault.KindOf(err) == fault.Gone:
-		log.InfoContext(ctx, what, "kind", fault.Gone.String())
+		to.InfoContext(ctx, what, "kind", fault.Gone.String())
 	default:
-		log.ErrorContext(ctx, what, "kind", fault.KindOf(err).String(), "error", err.Error())
+		to.ErrorContext(ctx, what, "kind", fault.KindOf(err).String(), "error", err.Error())
 	}
 }

@@ -59,15 +59,20 @@ func TestConnectRefuses(t *testing.T) {
 		"tenant that is not a text": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
 			r.RequestContext.Authorizer = map[string]any{"tenant": 7.0}
 		}, want: 401},
-		"tenant that would break a key": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
-			r.RequestContext.Authorizer = map[string]any{"tenant": "acme#*"}
-		}, want: 400},
-		"contract without a major": {request: says("METRIC_UPDATE"), want: 400},
-		"contract of major 0":      {request: says("METRIC_UPDATE/0"), want: 400},
-		"contract that is empty":   {request: says("METRIC_UPDATE/1,"), want: 400},
-		"contract with a space":    {request: says("METRIC_UPDATE/1, INSIGHT_CREATED/1"), want: 400},
-		"only a later major":       {request: says("INSIGHT_CREATED/1,METRIC_UPDATE/2"), want: 400},
-		"17 contracts":             {request: says("METRIC_UPDATE/1" + strings.Repeat(",METRIC_UPDATE/1", 16)), want: 400},
+		"tenant that would break a key":   {auth: session.AuthTicket, request: authorized("tenant", "acme#*"), want: 400},
+		"no subject":                      {auth: session.AuthTicket, request: authorized("subject", nil), want: 401},
+		"no session":                      {auth: session.AuthTicket, request: authorized("session", ""), want: 401},
+		"no entity types":                 {auth: session.AuthTicket, request: authorized("entity_types", nil), want: 401},
+		"entity types that are no text":   {auth: session.AuthTicket, request: authorized("entity_types", []any{"student"}), want: 401},
+		"entity types and everything":     {auth: session.AuthTicket, request: authorized("entity_types", "*,student"), want: 400},
+		"entity types with an empty one":  {auth: session.AuthTicket, request: authorized("entity_types", "student,"), want: 400},
+		"entity types that are unordered": {auth: session.AuthTicket, request: authorized("entity_types", "tutor,student"), want: 400},
+		"contract without a major":        {request: says("METRIC_UPDATE"), want: 400},
+		"contract of major 0":             {request: says("METRIC_UPDATE/0"), want: 400},
+		"contract that is empty":          {request: says("METRIC_UPDATE/1,"), want: 400},
+		"contract with a space":           {request: says("METRIC_UPDATE/1, INSIGHT_CREATED/1"), want: 400},
+		"only a later major":              {request: says("INSIGHT_CREATED/1,METRIC_UPDATE/2"), want: 400},
+		"17 contracts":                    {request: says("METRIC_UPDATE/1" + strings.Repeat(",METRIC_UPDATE/1", 16)), want: 400},
 		"tenant from the client": {auth: session.AuthTicket, request: func(r *events.APIGatewayWebsocketProxyRequest) {
 			r.QueryStringParameters = map[string]string{"tenant": "acme"}
 			r.Headers = map[string]string{"tenant": "acme"}
@@ -108,7 +113,7 @@ func TestConnectRegisters(t *testing.T) {
 	}{
 		"open":                       {session.AuthOpen, nil, "default"},
 		"open, whatever is claimed":  {session.AuthOpen, map[string]any{"tenant": "acme"}, "default"},
-		"ticket, as authorizer says": {session.AuthTicket, map[string]any{"tenant": "acme"}, "acme"},
+		"ticket, as authorizer says": {session.AuthTicket, authorizer(), "acme"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +131,43 @@ func TestConnectRegisters(t *testing.T) {
 				t.Errorf("watchers %v", got)
 			}
 		})
+	}
+}
+
+// What the authorizer says is what the registry knows, and nothing that the client says.
+func TestConnectKeepsTheIdentity(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string][]string{"*": nil, "student": {"student"}, "insight,student": {"insight", "student"}} {
+		b := setup(t, session.AuthTicket)
+		request := connect(t)
+		authorized("entity_types", said)(&request)
+		request.QueryStringParameters = map[string]string{"subject": "eve", "session": "e", "entity_types": "*", "ticket": "canary"}
+		if response, err := b.session.Connect(t.Context(), request); err != nil || response.StatusCode != 200 {
+			t.Fatalf("%s: status %d, %v", said, response.StatusCode, err)
+		}
+		status, err := b.registry.Subscribe(t.Context(), id, registry.Subscription{SyncID: 1})
+		if err != nil || status.Tenant != "acme" || status.Subject != "ada" || status.Session != "s1" || !slices.Equal(status.EntityTypes, want) {
+			t.Errorf("%s: %+v, %v", said, status, err)
+		}
+		for _, secret := range []string{"ada", "s1", "canary"} {
+			if strings.Contains(b.log.String(), secret) {
+				t.Errorf("the log tells %q: %s", secret, b.log.String())
+			}
+		}
+	}
+}
+
+// authorizer is the context of a client that the authorizer let in.
+func authorizer() map[string]any {
+	return map[string]any{"principalId": "ada", "integrationLatency": 21.0, "tenant": "acme", "subject": "ada", "session": "s1", "entity_types": "*"}
+}
+
+// authorized is that, but for one value.
+func authorized(name string, value any) func(*events.APIGatewayWebsocketProxyRequest) {
+	return func(r *events.APIGatewayWebsocketProxyRequest) {
+		said := authorizer()
+		said[name] = value
+		r.RequestContext.Authorizer = said
 	}
 }
 

@@ -24,6 +24,8 @@ type Config struct {
 	DomainName string
 	// Routes maps route keys ("$connect", "$disconnect", "$default", custom ones) to function names.
 	Routes map[string]string
+	// Authorizer decides who connects. Defaults to letting everybody in.
+	Authorizer Authorizer
 	// RouteSelection picks the route key out of a message: "$request.body." and a path of member names, bare or as
 	// "${…}". Defaults to "$request.body.action".
 	RouteSelection string
@@ -175,6 +177,10 @@ func (c Config) validate() error {
 	}
 	if _, err := parseSelection(c.RouteSelection); err != nil {
 		faults = append(faults, err)
+	}
+	for _, source := range c.Authorizer.Identity {
+		check(c.Authorizer.Function != "" && identitySource.MatchString(source),
+			"Authorizer.Identity %q is not route.request.header.Name or route.request.querystring.name, or there is no Function", source)
 	}
 	l := c.Limits
 	for _, size := range []struct {

@@ -36,10 +36,9 @@ func (g *Gateway) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newConnection(clientOf(r, time.Now()), g.cfg.Limits, g.cfg.Assumed.PushFrame)
-
-	// An authorizer belongs here: before $connect, with the connection id known, its context kept in the client and
-	// repeated in every event's requestContext.
-
+	if !g.authorize(w, r, c) {
+		return
+	}
 	answer, ok := g.runConnect(w, r, c)
 	if !ok {
 		return

@@ -17,6 +17,11 @@
 // to the client as it is, a failed function as 502. Until then the id is gone (410) to the management API; once the
 // client has seen 101 it never is, until it closes. An API without a $connect route accepts everybody.
 //
+// An [Authorizer] runs before $connect. A client that lacks one of its identity sources is refused with 401, unasked. So
+// is one for whom the function fails with the error "Unauthorized"; any other failure, or an answer that is no policy, is
+// 500; a policy that does not allow this API's $connect is 403. What the authorizer says of a client is in the
+// requestContext of every event of the connection, values as text. Nothing is cached.
+//
 // The client chooses a subprotocol by offering some; the $connect function picks one by returning it in the header
 // Sec-WebSocket-Protocol. If it returns none, none is echoed, and a browser then gives the connection up.
 //
@@ -43,7 +48,8 @@
 //
 // # Not imitated
 //
-//   - Authorizers, IAM and SigV4: every request is treated as allowed, signed or not.
+//   - IAM and SigV4: every request is treated as allowed, signed or not.
+//   - Conditions, NotAction and NotResource in an authorizer's policy. It is read for $connect alone, as on AWS.
 //   - TLS, custom domains, base path mappings, more than one stage, route-level throttling.
 //   - Route responses (two-way routes), request models, mapping templates, non-proxy integrations.
 //   - permessage-deflate: AWS negotiates it, but has been seen to ignore the window that it agreed to. It saves bytes that

@@ -37,6 +37,8 @@ type requestContext struct {
 	DomainName           string   `json:"domainName"`
 	ConnectionID         string   `json:"connectionId"`
 	APIID                string   `json:"apiId"`
+	// Authorizer is what the authorizer said: principalId, integrationLatency in milliseconds, and its context.
+	Authorizer map[string]any `json:"authorizer,omitempty"`
 }
 
 // identity is also part of GET @connections.
@@ -50,6 +52,7 @@ type client struct {
 	host        string
 	identity    identity
 	connectedAt time.Time
+	authorizer  map[string]any // nil without one
 }
 
 func clientOf(r *http.Request, now time.Time) client {
@@ -78,6 +81,7 @@ func (g *Gateway) newEvent(c *connection, routeKey, eventType string) event {
 			DomainName:        g.cfg.DomainName,
 			ConnectionID:      c.id,
 			APIID:             g.cfg.APIID,
+			Authorizer:        c.client.authorizer,
 		},
 	}
 }

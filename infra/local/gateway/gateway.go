@@ -58,8 +58,8 @@ var ErrClosed = errors.New("gateway closed")
 func New(cfg Config, invoker Invoker) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	err := cfg.validate()
-	if len(cfg.Routes) > 0 && invoker == nil {
-		err = errors.Join(err, errors.New("gateway: Routes without an Invoker"))
+	if (len(cfg.Routes) > 0 || cfg.Authorizer.Function != "") && invoker == nil {
+		err = errors.Join(err, errors.New("gateway: Routes or an Authorizer without an Invoker"))
 	}
 	if err != nil {
 		return nil, err

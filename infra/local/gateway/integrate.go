@@ -56,20 +56,9 @@ func (g *Gateway) integrate(ctx context.Context, c *connection, function string,
 }
 
 func (g *Gateway) call(ctx context.Context, function string, ev event) (response, error) {
-	payload, err := ev.encode()
+	reply, err := g.invoke(ctx, function, ev)
 	if err != nil {
-		return response{}, fmt.Errorf("%w: %w", errUnreachable, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Limits.IntegrationTimeout)
-	defer cancel()
-	reply, functionError, err := g.invoker.Invoke(ctx, function, payload)
-	switch {
-	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return response{}, errTimeout
-	case err != nil:
-		return response{}, fmt.Errorf("%w: %w", errUnreachable, err)
-	case functionError != "":
-		return response{}, fmt.Errorf("%w: %s", errFailed, functionError)
+		return response{}, err
 	}
 	var answer response
 	// The reply's own text is not for logs.
@@ -79,7 +68,27 @@ func (g *Gateway) call(ctx context.Context, function string, ev event) (response
 	return answer, nil
 }
 
-func (ev event) encode() ([]byte, error) {
+// invoke runs function with ev, an event of any form. With errFailed it returns the function's error document.
+func (g *Gateway) invoke(ctx context.Context, function string, ev any) ([]byte, error) {
+	payload, err := encode(ev)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Limits.IntegrationTimeout)
+	defer cancel()
+	reply, functionError, err := g.invoker.Invoke(ctx, function, payload)
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, errTimeout
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+	case functionError != "":
+		return reply, fmt.Errorf("%w: %s", errFailed, functionError)
+	}
+	return reply, nil
+}
+
+func encode(ev any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // the escapes would make a message of "<" six times as large

@@ -147,8 +147,8 @@ func TestFailureFramesOfASlowReaderAreDropped(t *testing.T) {
 		ws, _ := r.open()
 		for range 10 {
 			r.send(ws, "x")
+			synctest.Wait() // until its answer waits, or is dropped
 		}
-		synctest.Wait()
 		for range 3 { // one being written, two queued
 			r.read(ws)
 		}

@@ -31,6 +31,9 @@ type Resources struct {
 	Topics   map[string]string // topic name to ARN
 	Queues   map[string]string // queue name to URL
 	Callback string            // the WebSocket API's management endpoint, with its stage
+	Origins  string            // of the pages that may connect, with commas between
+	Issuer   string            // of tokens
+	Audience string            // of tokens
 }
 
 // Resolve returns the value of an environment variable.
@@ -42,6 +45,12 @@ func (r Resources) Resolve(ref topology.Ref) string {
 		return r.Queues[ref.Name]
 	case topology.CallbackURL:
 		return r.Callback
+	case topology.PageOrigins:
+		return r.Origins
+	case topology.TokenIssuer:
+		return r.Issuer
+	case topology.TokenAudience:
+		return r.Audience
 	default: // a literal, or a table, whose name is the same everywhere
 		return ref.Name
 	}

@@ -39,6 +39,8 @@ Options:
   --shards K            fanout queues, each with a worker for its part of the audience (default 1)
   --previous-shards K   how many there were before, whose messages are still to be delivered
   --fanout HOW          who serves a fanout queue: worker (default), or function, as on Lambda
+  --auth HOW            who may connect: everybody (open, the default), or whoever has a
+                        ticket for a token (ticket); .local/env says where to get them
   --verbose             print every line that every part logs
   --install             install and build everything, then end
   --help                print this
@@ -55,7 +57,7 @@ type flags struct {
 	readyFile, dir                         string
 	dashboardPort, gatewayPort             int
 	shards, previousShards                 int
-	fanout                                 string
+	fanout, auth                           string
 }
 
 func main() {
@@ -84,6 +86,7 @@ func parse(args []string) (flags, error) {
 	set.IntVar(&f.shards, "shards", 1, "")
 	set.IntVar(&f.previousShards, "previous-shards", 0, "")
 	set.StringVar(&f.fanout, "fanout", "worker", "")
+	set.StringVar(&f.auth, "auth", string(topology.AuthOpen), "")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -98,6 +101,9 @@ func parse(args []string) (flags, error) {
 	}
 	if f.fanout != "worker" && f.fanout != "function" {
 		return f, fmt.Errorf("--fanout is worker or function, not %q", f.fanout)
+	}
+	if auth := topology.Auth(f.auth); auth != topology.AuthOpen && auth != topology.AuthTicket {
+		return f, fmt.Errorf("--auth is %s or %s, not %q", topology.AuthOpen, topology.AuthTicket, f.auth)
 	}
 	return f, nil
 }
@@ -137,7 +143,7 @@ func run(args []string) error {
 		Root: root, Dashboard: true, Simulate: !f.noSimulate,
 		DashboardPort: f.dashboardPort, GatewayPort: f.gatewayPort,
 		Topology: topology.New(topology.Options{
-			Shards: f.shards, PreviousShards: f.previousShards, FanoutFunction: f.fanout == "function",
+			Shards: f.shards, PreviousShards: f.previousShards, FanoutFunction: f.fanout == "function", Auth: topology.Auth(f.auth),
 		}),
 		Say: say, Tell: teller(terminal, f.verbose),
 	}
@@ -217,6 +223,9 @@ func banner(stack *local.Stack, took time.Duration, simulate bool) string {
 		"  WebSocket    " + env["WEBSOCKET_URL"],
 		"  Environment  " + relative(stack.EnvFile()) + "   (set -a; . " + word(stack.EnvFile()) + "; set +a)",
 		"  Logs         " + relative(stack.LogDir()),
+	}
+	if env["API_URL"] != "" {
+		lines = append(lines, "  Tickets      POST "+env["API_URL"]+"/tickets, with a token from "+env["TOKEN_URL"])
 	}
 	if simulate {
 		lines = append(lines, "  Simulator    writes 500 updates a minute to "+env["METRICS_TABLE"])

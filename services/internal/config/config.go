@@ -37,6 +37,43 @@ type Session struct {
 	Auth string `env:"AUTH,required,notEmpty"`
 }
 
+// Sync is the environment of services/cmd/sync.
+type Sync struct {
+	ConnectionsTable string  `env:"CONNECTIONS_TABLE,required,notEmpty"`
+	StateTable       string  `env:"STATE_TABLE,required,notEmpty"`
+	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
+	// Lifetime is the longest that the gateway lets a connection be open.
+	Lifetime time.Duration `env:"CONNECTION_LIFETIME,required,notEmpty"`
+	// ReconnectAfter is how old a connection is when it is told to move. Defaults to 11/12 of Lifetime.
+	ReconnectAfter time.Duration `env:"RECONNECT_AFTER"`
+}
+
+// Tickets is the environment of services/cmd/tickets.
+type Tickets struct {
+	TicketsTable string `env:"TICKETS_TABLE,required,notEmpty"`
+	// Origins are those of the pages that may connect, as https://app.example.com, with commas between.
+	Origins []string `env:"ALLOWED_ORIGINS,required,notEmpty"`
+	// The claims of a token that hold its tenant, the entity types that it may see, and whether it is a
+	// service's. Cognito names its own custom:tenant.
+	TenantClaim      string `env:"TENANT_CLAIM" envDefault:"tenant"`
+	EntityTypesClaim string `env:"ENTITY_TYPES_CLAIM" envDefault:"entity_types"`
+	ServiceClaim     string `env:"SERVICE_CLAIM" envDefault:"service"`
+	// Lifetime of a ticket; 30 seconds at most.
+	Lifetime time.Duration `env:"TICKET_LIFETIME" envDefault:"30s"`
+}
+
+// Authorize is the environment of services/cmd/authorize.
+type Authorize struct {
+	TicketsTable string   `env:"TICKETS_TABLE,required,notEmpty"`
+	Origins      []string `env:"ALLOWED_ORIGINS,required,notEmpty"` // as in Tickets
+}
+
+// Revoke is the environment of services/cmd/revoke.
+type Revoke struct {
+	ConnectionsTable string  `env:"CONNECTIONS_TABLE,required,notEmpty"`
+	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
+}
+
 // Fanout is the environment of services/cmd/fanout.
 type Fanout struct {
 	ConnectionsTable string `env:"CONNECTIONS_TABLE,required,notEmpty"`

@@ -34,7 +34,11 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 		"normalizer": config.Normalizer{},
 		"connect":    config.Session{},
 		"disconnect": config.Session{},
+		"sync":       config.Sync{},
 		"fanout":     config.Fanout{},
+		"tickets":    config.Tickets{},
+		"authorize":  config.Authorize{},
+		"revoke":     config.Revoke{},
 	}
 	check := func(command string, environment map[string]topology.Ref) {
 		c, ok := configs[command]
@@ -54,8 +58,8 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 			}
 		}
 	}
-	for _, function := range []bool{false, true} {
-		system := topology.New(topology.Options{FanoutFunction: function})
+	for _, o := range []topology.Options{{}, {FanoutFunction: true}, {Auth: topology.AuthTicket}} {
+		system := topology.New(o)
 		for _, f := range system.Functions {
 			check(f.Command, f.Environment)
 		}

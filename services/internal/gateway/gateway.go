@@ -1,4 +1,4 @@
-// Package gateway is the port to the WebSocket API: it posts frames to connections.
+// Package gateway is the port to the WebSocket API: it posts frames to connections, and closes them.
 package gateway
 
 import (
@@ -30,6 +30,14 @@ type Gateway interface {
 	//	Denied      the id is malformed, or permission or address are wrong: an operator's case
 	//	Transient   an outage, a time-out, or no answer: the frame may have arrived
 	Post(ctx context.Context, connectionID string, f *Frame, timeout time.Duration) error
+}
+
+// Closer closes connections. It may be called concurrently.
+type Closer interface {
+	// Disconnect closes a connection, once: it never retries. One that has gone is closed. The client sees
+	// an ordinary end, with code 1000. It gives up after timeout, which must be positive, or when ctx ends.
+	// The text of an error does not tell the connection, and its kind is one of those of Post.
+	Disconnect(ctx context.Context, connectionID string, timeout time.Duration) error
 }
 
 // KindOf is what a status of the @connections API means, unless it is a success.

@@ -38,7 +38,31 @@ type Connection struct {
 	// Contracts are the contracts that it said it reads, as METRIC_UPDATE/1, sorted; nil if it said
 	// nothing.
 	Contracts []string
+
+	// Who opened it; empty if nobody was asked. A partition of views does not tell them.
+	Subject string // by the name that the issuer of its token knows
+	Session string // of the subject
+	// EntityTypes are the partitions that it may watch, sorted; nil for all. A partition of views does not
+	// tell them.
+	EntityTypes []string
 }
+
+// May reports whether the connection may watch a partition: an entity type, insight, or Everything.
+func (c Connection) May(partition string) bool {
+	return c.EntityTypes == nil || slices.Contains(c.EntityTypes, partition)
+}
+
+// Partitions are those that a connection watches until it says what it wants: all that it may.
+func (c Connection) Partitions() []string {
+	if c.EntityTypes == nil {
+		return []string{Everything}
+	}
+	return c.EntityTypes
+}
+
+// Owner names the connections of a subject, in all its sessions, or in one of them: either Subject or Session
+// is empty.
+type Owner struct{ Tenant, Subject, Session string }
 
 // Everything names the partition with the views on everything, and is the text of the view that
 // connections have until they say what they watch.
@@ -70,19 +94,59 @@ type Subscription struct {
 	Views map[string]string
 }
 
-// Status is what is known of an open connection.
+// Status is what is known of an open connection when a subscription of it was stored.
 type Status struct {
 	Connection
+	// Resync: it must be sent all that its views hold, whatever it says that it holds. It may have missed
+	// something, or its views or contracts are not those of the subscription before.
 	Resync bool
+	// Marks counts how often that was noted of it so far; see ClearResync.
+	Marks int64
+	// Since is when the views and contracts were stored that it has now, in milliseconds, by the clock of
+	// the process that stored them. Subscriptions that say the same again leave it as it is.
+	Since time.Time
 }
 
-// ErrSuperseded is why a subscription is refused: a later one is stored.
-var ErrSuperseded = errors.New("a later subscription is stored")
+// Why a subscription is refused, besides its form.
+var (
+	// ErrSuperseded: a later one is stored. The kind is Invalid.
+	ErrSuperseded = errors.New("a later subscription is stored")
+	// ErrForbidden: the connection may not watch what it asks for. The kind is Denied.
+	ErrForbidden = errors.New("not permitted to watch that")
+)
+
+// TooSoon is why a subscription is refused: the connection's come too fast. The kind is Throttled.
+type TooSoon struct {
+	After time.Duration // how long to wait, by the clock of the caller
+}
+
+func (e TooSoon) Error() string { return "subscriptions come too fast" }
+
+// How fast a connection's subscriptions may come. A browser sends one in 20 seconds, and a few when it
+// opens; 100 messages a minute is where OWASP's cheat sheet for WebSockets would have one begin:
+// https://cheatsheetseries.owasp.org/cheatsheets/WebSocket_Security_Cheat_Sheet.html
+const (
+	// SubscribeInterval is the time that one uses up.
+	SubscribeInterval = 600 * time.Millisecond
+	// SubscribeBurst is how many may come at once after a rest.
+	SubscribeBurst = 20
+)
+
+// Pace is a bucket of [SubscribeBurst] tokens that gains one each [SubscribeInterval], kept as one number:
+// the time at which it is full again, or zero if it never was used. It returns that time once a token is
+// taken now, or how long to wait for one.
+func Pace(full, now time.Time) (after time.Time, wait time.Duration) {
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(SubscribeInterval)
+	return full, full.Sub(now) - SubscribeBurst*SubscribeInterval
+}
 
 // Registry stores connections. All methods may be called concurrently. Their errors carry a
 // fault kind; the caller decides about retries, beyond the short ones of an adapter.
 type Registry interface {
-	// Open registers a connection for everything in its tenant, until [Lifetime] after
+	// Open registers a connection for everything in its tenant that it may watch, until [Lifetime] after
 	// ConnectedAt. Opening again changes nothing. The kind of its error is Gone if the
 	// connection was closed before, and Invalid if it lacks an id, a tenant or a time, or is
 	// open already as another tenant's.
@@ -95,14 +159,24 @@ type Registry interface {
 
 	// Subscribe replaces what an open connection watches. New views are there before old ones go; in
 	// between a reader may see both. It may be repeated. The kind of its error is Gone if the connection
-	// is not open, and Invalid if the subscription is not, or, with ErrSuperseded, if a later one is stored.
+	// is not open, Denied with ErrForbidden if it may not watch what it asks for, Throttled with TooSoon if
+	// its subscriptions come too fast (those that are stored at the same time may count as one), and Invalid if
+	// the subscription is not valid, or, with ErrSuperseded, if a later one is stored.
 	// After an error both may be there; the next Subscribe or Close finishes the work.
+	//
+	// If the views or contracts are not those of the subscription before, the connection must be sent all
+	// that they hold: that is noted with them, as by MarkResync, but its watchers do not show it.
 	Subscribe(ctx context.Context, id string, s Subscription) (Status, error)
 
 	// MarkResync notes that a connection may have missed something: its watchers show it, until
-	// ClearResync. Both may be repeated, and do nothing to a connection that is not open.
+	// ClearResync. It may be repeated, and does nothing to a connection that is not open.
 	MarkResync(ctx context.Context, id string) error
-	ClearResync(ctx context.Context, id string) error
+
+	// ClearResync notes that a connection was sent all that its views held after a Subscribe, whose Status
+	// had so many Marks. It does nothing if more was noted since: what that was may be missing in what was
+	// sent. It may be repeated, and does nothing to a connection that is not open. After an error some of its
+	// watchers may still show the mark; the next ClearResync takes it off.
+	ClearResync(ctx context.Context, id string, marks int64) error
 
 	// Watching yields the watchers that q names, page by page and in no order, each once if it was
 	// there before the call and is there after it, and at most once if not. The pages may be used while
@@ -111,6 +185,10 @@ type Registry interface {
 	//
 	// A page belongs to the caller. Leaving the loop early ends the read.
 	Watching(ctx context.Context, q Query) iter.Seq2[[]Watcher, error]
+
+	// Owned returns the ids of an owner's connections, in no order: all that are open, and perhaps some that
+	// are not any more. The kind of its error is Invalid if the owner is not valid.
+	Owned(ctx context.Context, o Owner) ([]string, error)
 }
 
 // Bucket returns the part of its tenant's audience that a connection belongs to: the first four
@@ -129,8 +207,44 @@ func Check(op string, c Connection) error {
 		return fault.Newf(op, fault.Invalid, "not a tenant: %q", c.Tenant)
 	case c.ConnectedAt.IsZero():
 		return fault.Newf(op, fault.Invalid, "no time of connection")
+	case len(c.Subject) > maxName || len(c.Session) > maxName:
+		return fault.Newf(op, fault.Invalid, "a subject or session of more than %d bytes", maxName)
+	case c.EntityTypes != nil && !partitioned(c.EntityTypes):
+		return fault.Newf(op, fault.Invalid, "the entity types are none, too many, not sorted, or not types")
 	}
 	return checkContracts(op, c.Contracts)
+}
+
+// The most that a connection may hold. A key of the stored form has 2,048 bytes at most, and what an
+// authorizer says has 8 KB.
+const (
+	maxName  = 256
+	maxTypes = 16
+)
+
+// partitioned reports whether these can be the only partitions that a connection may watch.
+func partitioned(types []string) bool {
+	n := len(types)
+	return n > 0 && n <= maxTypes && types[0] != "" && slices.IsSorted(types) && len(slices.Compact(slices.Clone(types))) == n &&
+		!slices.ContainsFunc(types, func(t string) bool { return t == Everything || strings.Contains(t, "#") })
+}
+
+// CheckOwner returns an error of kind Invalid unless o names somebody.
+func CheckOwner(op string, o Owner) error {
+	if o.Tenant == "" || strings.Contains(o.Tenant, "#") || (o.Subject == "") == (o.Session == "") {
+		return fault.Newf(op, fault.Invalid, "not an owner: a tenant, and either a subject or a session")
+	}
+	return nil
+}
+
+// CheckPermission returns an error of kind Denied unless c may watch what s asks for.
+func CheckPermission(op string, c Connection, s Subscription) error {
+	for partition := range s.Views {
+		if !c.May(partition) {
+			return fault.Newf(op, fault.Denied, "%w: %q", ErrForbidden, partition)
+		}
+	}
+	return nil
 }
 
 // CheckSubscription returns an error of kind Invalid unless s can be stored.

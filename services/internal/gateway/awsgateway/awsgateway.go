@@ -1,4 +1,4 @@
-// Package awsgateway posts through the @connections API of Amazon API Gateway.
+// Package awsgateway uses the @connections API of Amazon API Gateway.
 package awsgateway
 
 import (
@@ -16,12 +16,15 @@ import (
 	"github.com/iops-dashboard/live/services/internal/gateway"
 )
 
-// Gateway is a [gateway.Gateway].
+// Gateway is a [gateway.Gateway] and a [gateway.Closer].
 type Gateway struct {
 	client *apigatewaymanagementapi.Client
 }
 
-var _ gateway.Gateway = (*Gateway)(nil)
+var (
+	_ gateway.Gateway = (*Gateway)(nil)
+	_ gateway.Closer  = (*Gateway)(nil)
+)
 
 // New returns the gateway at endpoint: https://{api-id}.execute-api.{region}.amazonaws.com/{stage},
 // without /@connections. As many posts can be in flight as the transport of cfg keeps connections;
@@ -43,15 +46,25 @@ func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Fram
 	_, err := g.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{
 		ConnectionId: &connectionID, Data: f.Text(),
 	})
-	return classify(err)
+	return classify("gateway.Post", err)
+}
+
+// Disconnect makes one DeleteConnection call.
+func (g *Gateway) Disconnect(ctx context.Context, connectionID string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err := g.client.DeleteConnection(ctx, &apigatewaymanagementapi.DeleteConnectionInput{ConnectionId: &connectionID})
+	if err = classify("gateway.Disconnect", err); fault.KindOf(err) == fault.Gone {
+		return nil
+	}
+	return err
 }
 
 // classify gives an error of the SDK its kind. The status code decides, since a 410 has no body
 // and 400 no type in the SDK. What may tell the connection is left out: the address of the request,
 // and the service's message, which quotes an id that it does not like.
 // https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/API_PostToConnection.html
-func classify(err error) error {
-	const op = "gateway.Post"
+func classify(op string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -31,6 +31,10 @@ func TestConformance(t *testing.T) {
 		s := gatewaytest.NewService()
 		return s.Harness(serve(t, s))
 	})
+	gatewaytest.RunCloser(t, func(t *testing.T) gatewaytest.Harness {
+		s := gatewaytest.NewService()
+		return s.Harness(serve(t, s))
+	})
 }
 
 func TestEveryAnswerHasAKind(t *testing.T) {

@@ -33,6 +33,64 @@ const id = "Jx-TaE0_GjQFvSw="
 // limit is how long a post may take that is not to time out.
 const limit = 10 * time.Second
 
+// RunCloser puts the gateways that newHarness makes through the suite of those that close connections. The
+// gateway of a harness must be a [gateway.Closer].
+func RunCloser(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, Harness, gateway.Closer)
+	}{
+		{"DisconnectThatFailsHasAKind", disconnectFails},
+		{"DisconnectOfWhatHasGone", disconnectGone},
+		{"DisconnectCloses", disconnectCloses},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			c.test(t, h, h.Gateway.(gateway.Closer))
+		})
+	}
+}
+
+func disconnectFails(t *testing.T, h Harness, closer gateway.Closer) {
+	h.Open(id)
+	for _, kind := range []fault.Kind{fault.Throttled, fault.Denied, fault.Transient} {
+		h.Fail(id, kind)
+		err := closer.Disconnect(t.Context(), id, limit)
+		want(t, err, kind)
+		if err != nil && strings.Contains(err.Error(), id[:len(id)-1]) {
+			t.Errorf("%v: the error tells %v", kind, err)
+		}
+	}
+	post(t, h, "{}") // it is still open
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	want(t, closer.Disconnect(ctx, id, limit), fault.Transient)
+}
+
+func disconnectGone(t *testing.T, h Harness, closer gateway.Closer) {
+	if err := closer.Disconnect(t.Context(), id, limit); err != nil {
+		t.Errorf("never opened: %v", err)
+	}
+	h.Open(id)
+	h.Fail(id, fault.Gone)
+	if err := closer.Disconnect(t.Context(), id, limit); err != nil {
+		t.Errorf("gone meanwhile: %v", err)
+	}
+}
+
+func disconnectCloses(t *testing.T, h Harness, closer gateway.Closer) {
+	h.Open(id)
+	post(t, h, "{}")
+	for range 2 {
+		if err := closer.Disconnect(t.Context(), id, limit); err != nil {
+			t.Error(err)
+		}
+		want(t, h.Gateway.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit), fault.Gone)
+	}
+	frames(t, h, "{}")
+}
+
 // Run puts the gateways that newHarness makes through the suite.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 	for _, c := range []struct {

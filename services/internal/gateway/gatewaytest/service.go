@@ -10,7 +10,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/gateway"
 )
 
-// Service answers like API Gateway, as far as posts go.
+// Service answers like API Gateway, as far as posts and ends go.
 type Service struct {
 	mu     sync.Mutex
 	open   map[string]bool
@@ -60,6 +60,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case !s.open[id]:
 		Answers[fault.Gone](w, r)
+	case r.Method == http.MethodDelete:
+		s.open[id] = false
+		w.WriteHeader(http.StatusNoContent)
 	case len(body) > gateway.MaxFrame:
 		Answers[fault.TooLarge](w, r)
 	default:

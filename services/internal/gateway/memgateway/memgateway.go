@@ -13,7 +13,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/gateway"
 )
 
-// Gateway is a [gateway.Gateway]. The zero value has no connections, and is ready.
+// Gateway is a [gateway.Gateway] and a [gateway.Closer]. The zero value has no connections, and is ready.
 type Gateway struct {
 	mu          sync.Mutex
 	connections map[string]*connection
@@ -27,7 +27,10 @@ type connection struct {
 	held   chan struct{}
 }
 
-var _ gateway.Gateway = (*Gateway)(nil)
+var (
+	_ gateway.Gateway = (*Gateway)(nil)
+	_ gateway.Closer  = (*Gateway)(nil)
+)
 
 // Open lets posts to id succeed.
 func (g *Gateway) Open(id string) {
@@ -43,7 +46,7 @@ func (g *Gateway) Close(id string) {
 	g.at(id).open = false
 }
 
-// Script sets the results of the next posts to id, one each; nil lets a post go its way.
+// Script sets the results of the next posts to id, or of ends of it, one each; nil lets a call go its way.
 func (g *Gateway) Script(id string, results ...error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -117,6 +120,25 @@ func (g *Gateway) Post(ctx context.Context, id string, f *gateway.Frame, timeout
 		return fault.New(op, fault.TooLarge, nil)
 	}
 	c.frames = append(c.frames, bytes.Clone(f.Text()))
+	return nil
+}
+
+// Disconnect closes id.
+func (g *Gateway) Disconnect(ctx context.Context, id string, _ time.Duration) error {
+	if ctx.Err() != nil {
+		return fault.New("gateway.Disconnect", fault.Transient, context.Cause(ctx))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.at(id)
+	if len(c.script) > 0 {
+		result := c.script[0]
+		c.script = c.script[1:]
+		if result != nil && fault.KindOf(result) != fault.Gone {
+			return result
+		}
+	}
+	c.open = false
 	return nil
 }
 

@@ -35,6 +35,17 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestCloserConformance(t *testing.T) {
+	t.Parallel()
+	gatewaytest.RunCloser(t, func(*testing.T) gatewaytest.Harness {
+		g := &memgateway.Gateway{}
+		return gatewaytest.Harness{
+			Gateway: g, Open: g.Open, Close: g.Close, Frames: g.Frames,
+			Fail: func(id string, kind fault.Kind) { g.Script(id, fault.New("gateway.Disconnect", kind, nil)) },
+		}
+	})
+}
+
 // told tells of a post that will be held, before it happens, and holds no other.
 type told struct {
 	gateway.Gateway

@@ -1,14 +1,22 @@
 // Package dynamoregistry keeps the connection registry in a DynamoDB table with string keys pk
-// and sk and the TTL attribute expires_at. A connection has two kinds of items:
+// and sk and the TTL attribute expires_at. A connection has three kinds of items:
 //
-//	pk conn#<id>                        sk meta   tenant, connected_at, contracts, resync, sync_id, views, closed_at
-//	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, views
+//	pk conn#<id>                        sk meta   tenant, connected_at, contracts, resync, sync_id, views, closed_at,
+//	                                              subject, session, entity_types, watching, since, changed, marks, paced
+//	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, sync_id, views
+//	pk subject#<tenant>#<subject>       sk <id>   (nothing)
+//	pk session#<tenant>#<session>       sk <id>   (nothing)
 //
 // Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. The type of a view item is
 // an entity type, insight, or * for all, and its views are the text of the connection's views on that
 // type; a missing one is that of everything. In the meta item views is the set of the keys of all view
-// items that the connection may have, so that Close needs to know nothing else; closed_at marks a
-// tombstone.
+// items that the connection may have, and it names the owners, so that Close needs to know nothing else;
+// closed_at marks a tombstone. A missing entity_types are all.
+//
+// watching is a hash of the contracts and views of the last subscription, stored at since, and sync_id its
+// number; a view item has that of the subscription that wrote it. marks counts the marks so far. resync is
+// the number of the last one that a MarkResync set, and changed is there if another subscription was one, as
+// long as no ClearResync took them off. paced is the time of registry.Pace.
 package dynamoregistry
 
 import (
@@ -59,27 +67,36 @@ func New(client *dynamodb.Client, table string, options Options) *Registry {
 	return &Registry{client: client, table: table, options: options}
 }
 
-// Open writes both items of c in one transaction, on condition that there is no meta item yet.
+// Open writes all items of c in one transaction, on condition that there is no meta item yet.
 func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	const op = "registry.Open"
 	if err := registry.Check(op, c); err != nil {
 		return err
 	}
-	view := viewKey(c.Tenant, registry.Everything, registry.Bucket(c.ID))
-	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{
-			TableName: &r.table,
-			Item: item(c, map[string]types.AttributeValue{
-				"pk": text(metaKey(c.ID)), "sk": text("meta"), "views": &types.AttributeValueMemberSS{Value: []string{view}},
-			}),
-			ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}},
-		{Put: &types.Put{
-			TableName: &r.table,
-			Item:      item(c, map[string]types.AttributeValue{"pk": text(view), "sk": text(c.ID), "views": text(registry.Everything)}),
-		}},
-	}}
+	var views []string
+	for _, partition := range c.Partitions() {
+		views = append(views, viewKey(c.Tenant, partition, registry.Bucket(c.ID)))
+	}
+	meta := identified(c, item(c, key(metaKey(c.ID), "meta")))
+	meta["views"] = &types.AttributeValueMemberSS{Value: views}
+	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{
+		TableName: &r.table, Item: meta,
+		ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}}}
+	put := func(item map[string]types.AttributeValue) {
+		input.TransactItems = append(input.TransactItems, types.TransactWriteItem{Put: &types.Put{TableName: &r.table, Item: item}})
+	}
+	for _, view := range views {
+		own := item(c, key(view, c.ID))
+		own["views"] = text(registry.Everything)
+		put(own)
+	}
+	for _, owner := range ownerKeys(c.Tenant, c.Subject, c.Session) {
+		own := key(owner, c.ID)
+		own["expires_at"] = meta["expires_at"]
+		put(own)
+	}
 	err := retryConflicts(ctx, func() error {
 		_, err := r.client.TransactWriteItems(ctx, input)
 		return err
@@ -97,6 +114,20 @@ func item(c registry.Connection, own map[string]types.AttributeValue) map[string
 	own["expires_at"] = seconds(c.ConnectedAt.Add(registry.Lifetime))
 	if len(c.Contracts) > 0 { // a set cannot be empty
 		own["contracts"] = &types.AttributeValueMemberSS{Value: c.Contracts}
+	}
+	return own
+}
+
+// identified adds to a meta item who opened the connection.
+func identified(c registry.Connection, own map[string]types.AttributeValue) map[string]types.AttributeValue {
+	if c.Subject != "" {
+		own["subject"] = text(c.Subject)
+	}
+	if c.Session != "" {
+		own["session"] = text(c.Session)
+	}
+	if c.EntityTypes != nil {
+		own["entity_types"] = &types.AttributeValueMemberSS{Value: c.EntityTypes}
 	}
 	return own
 }
@@ -122,7 +153,7 @@ func existing(err error) (map[string]types.AttributeValue, bool) {
 	return first.Item, aws.ToString(first.Code) == "ConditionalCheckFailed"
 }
 
-// Close writes the tombstone first: from then on nothing can add a view item, and those that the
+// Close writes the tombstone first: from then on nothing can add an item, and those that the
 // meta item names are all there are to delete.
 func (r *Registry) Close(ctx context.Context, id string) error {
 	const op = "registry.Close"
@@ -143,18 +174,18 @@ func (r *Registry) Close(ctx context.Context, id string) error {
 	if err != nil {
 		return classify(op, err)
 	}
-	views, _ := old.Attributes["views"].(*types.AttributeValueMemberSS)
-	if views == nil {
-		return nil
+	keys := ownerKeys(textOf(old.Attributes["tenant"]), textOf(old.Attributes["subject"]), textOf(old.Attributes["session"]))
+	if views, ok := old.Attributes["views"].(*types.AttributeValueMemberSS); ok {
+		keys = append(views.Value, keys...) // the views first: nothing must reach a closed connection
 	}
-	return r.remove(ctx, op, id, views.Value)
+	return r.remove(ctx, op, id, keys)
 }
 
-// remove deletes view items.
-func (r *Registry) remove(ctx context.Context, op, id string, views []string) error {
-	for _, view := range views {
+// remove deletes items of a connection, by their partition keys.
+func (r *Registry) remove(ctx context.Context, op, id string, keys []string) error {
+	for _, pk := range keys {
 		err := retryConflicts(ctx, func() error {
-			_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.table, Key: key(view, id)})
+			_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.table, Key: key(pk, id)})
 			return err
 		})
 		if err != nil {
@@ -189,6 +220,19 @@ func viewKey(tenant, partition string, bucket int) string {
 	return "view#" + tenant + "#" + partition + "#" + strconv.Itoa(bucket)
 }
 
+// ownerKeys are the partition keys under which a connection is found by its owners. No tenant has a '#', so no
+// two owners share one.
+func ownerKeys(tenant, subject, session string) []string {
+	var keys []string
+	if subject != "" {
+		keys = append(keys, "subject#"+tenant+"#"+subject)
+	}
+	if session != "" {
+		keys = append(keys, "session#"+tenant+"#"+session)
+	}
+	return keys
+}
+
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 func millis(t time.Time) types.AttributeValue {
@@ -197,4 +241,12 @@ func millis(t time.Time) types.AttributeValue {
 
 func seconds(t time.Time) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.Unix(), 10)}
+}
+
+// textOf returns the text of a value, or "".
+func textOf(v types.AttributeValue) string {
+	if s, ok := v.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
 }

@@ -121,6 +121,141 @@ func TestCloseFinishesAHalfClose(t *testing.T) {
 	}
 }
 
+// A heartbeat is by far the most frequent subscription.
+func TestRenewedSubscriptionWritesOneItem(t *testing.T) {
+	t.Parallel()
+	var reads, updates, others atomic.Int64
+	client := intercepted(t, func(_ context.Context, input any) error {
+		switch input.(type) {
+		case *dynamodb.GetItemInput:
+			reads.Add(1)
+		case *dynamodb.UpdateItemInput:
+			updates.Add(1)
+		default:
+			others.Add(1)
+		}
+		return nil
+	})
+	r := dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{})
+	c := registrytest.Connection("acme", 1)
+	if err := r.Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s := registry.Subscription{SyncID: 1, Views: map[string]string{"student": "s", "tutor": "t"}}
+	subscribe(t, r, c.ID, s)
+	for _, n := range []*atomic.Int64{&reads, &updates, &others} {
+		n.Store(0)
+	}
+	s.SyncID++
+	subscribe(t, r, c.ID, s)
+	if reads.Load() != 1 || updates.Load() != 1 || others.Load() != 0 {
+		t.Errorf("%d reads, %d updates and %d other calls, want one read and one update", reads.Load(), updates.Load(), others.Load())
+	}
+}
+
+// A subscription that is slow to delete what it has replaced does not delete what a later one has written.
+func TestViewsThatComeBackAreNotDeleted(t *testing.T) {
+	t.Parallel()
+	reached, gate := make(chan struct{}), make(chan struct{})
+	slow := intercepted(t, func(_ context.Context, input any) error {
+		if _, ok := input.(*dynamodb.DeleteItemInput); ok {
+			close(reached)
+			<-gate
+		}
+		return nil
+	})
+	table := awstest.Table(t)
+	r := dynamoregistry.New(awstest.DynamoDB(t), table, dynamoregistry.Options{})
+	c := registrytest.Connection("acme", 1)
+	if err := r.Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	there := registry.Subscription{SyncID: 1, Views: map[string]string{"student": "s"}}
+	subscribe(t, r, c.ID, there)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s := registry.Subscription{SyncID: 2, Views: map[string]string{"tutor": "t"}}
+		if _, err := dynamoregistry.New(slow, table, dynamoregistry.Options{}).Subscribe(t.Context(), c.ID, s); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-reached
+	there.SyncID = 3
+	subscribe(t, r, c.ID, there)
+	close(gate)
+	<-done
+	if got := watching(t, r, "student", "tutor"); len(got) != 1 || got[0].Type != "student" {
+		t.Errorf("watching %+v, want the students alone", got)
+	}
+	if err := r.Close(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := watching(t, r, "student", "tutor"); len(got) != 0 {
+		t.Errorf("watching %+v after the end", got)
+	}
+}
+
+// What a ClearResync leaves half done, the next one finishes.
+func TestClearResyncFinishesAHalfClear(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	client := intercepted(t, func(_ context.Context, input any) error {
+		if u, ok := input.(*dynamodb.UpdateItemInput); ok && broken.Load() && strings.Contains(u.Key["pk"].(*types.AttributeValueMemberS).Value, "#tutor#") {
+			return errors.New("planted")
+		}
+		return nil
+	})
+	r := dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{})
+	c := registrytest.Connection("acme", 1)
+	if err := r.Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s := registry.Subscription{SyncID: 1, Views: map[string]string{"student": "s", "tutor": "t"}}
+	subscribe(t, r, c.ID, s)
+	if err := r.MarkResync(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	status := subscribe(t, r, c.ID, s)
+	broken.Store(true)
+	if err := r.ClearResync(t.Context(), c.ID, status.Marks); err == nil {
+		t.Fatal("it does not tell of its failure")
+	}
+	if !subscribe(t, r, c.ID, s).Resync {
+		t.Error("half a clear is taken for a whole")
+	}
+	broken.Store(false)
+	if err := r.ClearResync(t.Context(), c.ID, status.Marks); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range watching(t, r, "student", "tutor") {
+		if w.Resync {
+			t.Errorf("%s still shows the mark", w.Type)
+		}
+	}
+}
+
+func subscribe(t *testing.T, r *dynamoregistry.Registry, id string, s registry.Subscription) registry.Status {
+	t.Helper()
+	status, err := r.Subscribe(t.Context(), id, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+func watching(t *testing.T, r *dynamoregistry.Registry, types ...string) []registry.Watcher {
+	t.Helper()
+	var all []registry.Watcher
+	for page, err := range r.Watching(t.Context(), registry.Query{Tenant: "acme", Types: types}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page...)
+	}
+	return all
+}
+
 // DynamoDB may take days to delete what has expired, and need not delete a connection's items
 // together: a view item without its meta item could never be closed.
 func TestExpiredConnectionsAreNotWatchers(t *testing.T) {

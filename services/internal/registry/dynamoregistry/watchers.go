@@ -148,14 +148,16 @@ func connection(id string, item map[string]types.AttributeValue) (registry.Conne
 	if err != nil {
 		return registry.Connection{}, fault.Newf("registry", fault.Internal, "connected_at: %w", err)
 	}
-	c := registry.Connection{ID: id, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at)}
+	c := registry.Connection{
+		ID: id, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at), Subject: textOf(item["subject"]), Session: textOf(item["session"]),
+	}
 	if said, ok := item["contracts"].(*types.AttributeValueMemberSS); ok {
 		c.Contracts = slices.Sorted(slices.Values(said.Value)) // a set has no order
+	}
+	if may, ok := item["entity_types"].(*types.AttributeValueMemberSS); ok {
+		c.EntityTypes = slices.Sorted(slices.Values(may.Value))
 	}
 	return c, nil
 }
 
-func marked(item map[string]types.AttributeValue) bool {
-	resync, _ := item["resync"].(*types.AttributeValueMemberBOOL)
-	return resync != nil && resync.Value
-}
+func marked(item map[string]types.AttributeValue) bool { return item["resync"] != nil }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -28,8 +29,13 @@ type Registry struct {
 }
 
 type connection struct {
-	registry.Status
+	registry.Connection
 	subscription registry.Subscription
+	since        time.Time
+	full         time.Time // see registry.Pace
+	marks        int64
+	marked       bool // since ClearResync
+	changed      bool // since ClearResync
 }
 
 var _ registry.Registry = (*Registry)(nil)
@@ -64,10 +70,11 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	if r.open == nil {
 		r.open = map[string]*connection{}
 	}
-	r.open[c.ID] = &connection{
-		Status:       registry.Status{Connection: c},
-		subscription: registry.Subscription{Views: map[string]string{registry.Everything: registry.Everything}},
+	views := map[string]string{}
+	for _, partition := range c.Partitions() {
+		views[partition] = registry.Everything
 	}
+	r.open[c.ID] = &connection{Connection: c, subscription: registry.Subscription{Views: views}}
 	return nil
 }
 
@@ -104,27 +111,57 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	case c.subscription.SyncID > s.SyncID:
 		return registry.Status{}, fault.New(op, fault.Invalid, registry.ErrSuperseded)
 	}
-	if s.Contracts != nil {
-		c.Contracts = s.Contracts
+	if err := registry.CheckPermission(op, c.Connection, s); err != nil {
+		return registry.Status{}, err
 	}
+	now := time.Now()
+	full, wait := registry.Pace(c.full, now)
+	if wait > 0 {
+		return registry.Status{}, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
+	}
+	c.full = full
+	said := c.Contracts
+	if s.Contracts != nil {
+		said = s.Contracts
+	}
+	first := c.subscription.SyncID == 0
+	if first || !maps.Equal(c.subscription.Views, s.Views) || !slices.Equal(c.Contracts, said) {
+		c.since = now.Truncate(time.Millisecond)
+		if !first {
+			c.changed = true
+			c.marks++
+		}
+	}
+	c.Contracts = said
 	c.subscription = registry.Subscription{SyncID: s.SyncID, Views: maps.Clone(s.Views)}
-	return c.Status, nil
+	return registry.Status{Connection: c.Connection, Resync: c.marked || c.changed, Marks: c.marks, Since: c.since}, nil
 }
 
 // MarkResync marks id.
-func (r *Registry) MarkResync(ctx context.Context, id string) error { return r.mark(ctx, id, true) }
+func (r *Registry) MarkResync(ctx context.Context, id string) error {
+	return r.mark(ctx, id, func(c *connection) {
+		c.marked = true
+		c.marks++
+	})
+}
 
-// ClearResync takes the mark off id.
-func (r *Registry) ClearResync(ctx context.Context, id string) error { return r.mark(ctx, id, false) }
+// ClearResync takes the mark off id, unless there are more than marks.
+func (r *Registry) ClearResync(ctx context.Context, id string, marks int64) error {
+	return r.mark(ctx, id, func(c *connection) {
+		if c.marks == marks {
+			c.marked, c.changed = false, false
+		}
+	})
+}
 
-func (r *Registry) mark(ctx context.Context, id string, resync bool) error {
+func (r *Registry) mark(ctx context.Context, id string, change func(*connection)) error {
 	if err := ask(ctx, r.OnMark, id); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.open[id]; c != nil {
-		c.Resync = resync
+		change(c)
 	}
 	return nil
 }
@@ -169,11 +206,33 @@ func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 		if c.Tenant != q.Tenant || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
 			continue
 		}
+		shown := c.Connection
+		shown.Subject, shown.Session, shown.EntityTypes = "", "", nil
 		for partition, views := range c.subscription.Views {
 			if partition == registry.Everything || slices.Contains(q.Types, partition) {
-				all = append(all, registry.Watcher{Connection: c.Connection, Type: partition, Views: views, Resync: c.Resync})
+				all = append(all, registry.Watcher{Connection: shown, Type: partition, Views: views, Resync: c.marked})
 			}
 		}
 	}
 	return all
+}
+
+// Owned lists those that are open now.
+func (r *Registry) Owned(ctx context.Context, o registry.Owner) ([]string, error) {
+	const op = "registry.Owned"
+	if err := registry.CheckOwner(op, o); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, fault.New(op, fault.Transient, context.Cause(ctx))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for id, c := range r.open {
+		if c.Tenant == o.Tenant && (o.Session == "" && c.Subject == o.Subject || o.Subject == "" && c.Session == o.Session) {
+			all = append(all, id)
+		}
+	}
+	return all, nil
 }

@@ -114,7 +114,7 @@ func subscribeReplaces(t *testing.T, h Harness) {
 	for i, views := range [][]string{{"student", "insight"}, {"student"}, {"tutor", "region"}, {}, {"subject"}, {registry.Everything}} {
 		s := subscription(int64(i+1), views...)
 		status := subscribe(t, h, c.ID, s)
-		if status.Tenant != "acme" || status.Resync || !slices.Equal(status.Contracts, c.Contracts) || !status.ConnectedAt.Equal(c.ConnectedAt) {
+		if status.Tenant != "acme" || status.Resync != (i > 0) || !slices.Equal(status.Contracts, c.Contracts) || !status.ConnectedAt.Equal(c.ConnectedAt) {
 			t.Errorf("status %+v", status)
 		}
 		want := []string{other.ID + " * *"}
@@ -190,9 +190,7 @@ func marks(t *testing.T, h Harness) {
 	s := subscription(1, "student", "tutor")
 	subscribe(t, h, c.ID, s)
 	for range 2 {
-		if err := h.Registry.MarkResync(t.Context(), c.ID); err != nil {
-			t.Fatal(err)
-		}
+		mark(t, h, c.ID)
 		wantSeen(t, h, "acme", other.ID+" * *", lineOf(c, s, "student")+" RESYNC", lineOf(c, s, "tutor")+" RESYNC")
 	}
 	s = subscription(2, "region")
@@ -200,11 +198,149 @@ func marks(t *testing.T, h Harness) {
 		t.Error("a sync does not learn of the mark")
 	}
 	wantSeen(t, h, "acme", other.ID+" * *", lineOf(c, s, "region")+" RESYNC")
+	status := subscribe(t, h, c.ID, s)
 	for range 2 {
-		if err := h.Registry.ClearResync(t.Context(), c.ID); err != nil {
-			t.Fatal(err)
-		}
+		clearResync(t, h, c.ID, status)
 		wantSeen(t, h, "acme", other.ID+" * *", lineOf(c, s, "region"))
+	}
+	if status := subscribe(t, h, c.ID, s); status.Resync {
+		t.Error("a mark outlives its end")
+	}
+	mark(t, h, c.ID)
+	wantSeen(t, h, "acme", other.ID+" * *", lineOf(c, s, "region")+" RESYNC")
+}
+
+// A mark that is set while a snapshot is sent is not taken off when that was sent.
+func marksMeanwhile(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	openIt(t, h, c)
+	s := subscription(1, "student")
+	before := subscribe(t, h, c.ID, s)
+	for range 3 {
+		mark(t, h, c.ID)
+		clearResync(t, h, c.ID, before)
+		wantSeen(t, h, "acme", lineOf(c, s, "student")+" RESYNC")
+		status := subscribe(t, h, c.ID, s)
+		if !status.Resync {
+			t.Fatal("the mark is lost")
+		}
+		clearResync(t, h, c.ID, status)
+		wantSeen(t, h, "acme", lineOf(c, s, "student"))
+		before = status
+	}
+	// The number of marks is not used again.
+	if status := subscribe(t, h, c.ID, s); status.Resync || status.Marks != before.Marks {
+		t.Errorf("status %+v after %+v", status, before)
+	}
+}
+
+// A mark and a subscription at the same time: whoever is first, the new views show the mark.
+func markRacingSubscribe(t *testing.T, h Harness) {
+	for n := range 8 {
+		c := Connection("acme", n)
+		openIt(t, h, c)
+		subscribe(t, h, c.ID, subscription(1, "student"))
+		s := subscription(2, "tutor", "student")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := h.Registry.Subscribe(t.Context(), c.ID, s); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if err := h.Registry.MarkResync(t.Context(), c.ID); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		got := seen(t, h, registry.Query{Tenant: "acme", Types: allTypes})
+		for _, partition := range []string{"student", "tutor"} {
+			if want := lineOf(c, s, partition) + " RESYNC"; !slices.Contains(got, want) {
+				t.Errorf("%q is not among %q", want, got)
+			}
+		}
+	}
+}
+
+// Whoever changes its views, or what it reads, is owed all that they hold until it was sent.
+func changes(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	c.Contracts = []string{"METRIC_UPDATE/1"}
+	openIt(t, h, c)
+	s := subscription(1, "student")
+	first := subscribe(t, h, c.ID, s)
+	if first.Resync || first.Since.IsZero() {
+		t.Errorf("the first: %+v", first)
+	}
+	s.SyncID, s.Contracts = 2, c.Contracts // which it had said
+	before := subscribe(t, h, c.ID, s)
+	if before.Resync || !before.Since.Equal(first.Since) {
+		t.Errorf("the same again: %+v after %+v", before, first)
+	}
+	for _, change := range []func(*registry.Subscription){
+		func(s *registry.Subscription) { s.Views["student"] += " and more" },
+		func(s *registry.Subscription) {
+			s.Views = map[string]string{"student": s.Views["student"], "tutor": "t"}
+		},
+		func(s *registry.Subscription) { s.Views = map[string]string{"student": s.Views["student"]} },
+		func(s *registry.Subscription) { s.Contracts = []string{"METRIC_UPDATE/2"} },
+		func(s *registry.Subscription) { s.Views = nil },
+	} {
+		s.SyncID++
+		change(&s)
+		changed := subscribe(t, h, c.ID, s)
+		if !changed.Resync || changed.Since.Before(before.Since) {
+			t.Errorf("%+v: %+v after %+v", s, changed, before)
+		}
+		clearResync(t, h, c.ID, before) // what was sent for the views before
+		s.SyncID++
+		again := subscribe(t, h, c.ID, s)
+		if !again.Resync || !again.Since.Equal(changed.Since) || again.Marks != changed.Marks {
+			t.Errorf("%+v again: %+v after %+v", s, again, changed)
+		}
+		for _, line := range seen(t, h, registry.Query{Tenant: "acme", Types: allTypes}) {
+			if strings.Contains(line, "RESYNC") {
+				t.Errorf("a change shows as a mark: %q", line)
+			}
+		}
+		clearResync(t, h, c.ID, changed)
+		if before = subscribe(t, h, c.ID, s); before.Resync {
+			t.Errorf("%+v is still owed", s)
+		}
+	}
+}
+
+func tooSoon(t *testing.T, h Harness) {
+	c, other := Connection("acme", 1), Connection("acme", 2)
+	openIt(t, h, c)
+	openIt(t, h, other)
+	var refused error
+	for n := range int64(2 * registry.SubscribeBurst) {
+		if _, refused = h.Registry.Subscribe(t.Context(), c.ID, subscription(n+1, "student")); refused != nil {
+			break
+		}
+		if n >= registry.SubscribeBurst { // as fast as it comes, it gained a token or two
+			t.Logf("%d at once", n)
+		}
+	}
+	soon, ok := errors.AsType[registry.TooSoon](refused)
+	if !ok || fault.KindOf(refused) != fault.Throttled || soon.After <= 0 || soon.After > registry.SubscribeInterval {
+		t.Fatalf("the last of many: %v", refused)
+	}
+	subscribe(t, h, other.ID, subscription(1, "student"))
+}
+
+func mark(t *testing.T, h Harness, id string) {
+	t.Helper()
+	if err := h.Registry.MarkResync(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func clearResync(t *testing.T, h Harness, id string, status registry.Status) {
+	t.Helper()
+	if err := h.Registry.ClearResync(t.Context(), id, status.Marks); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -215,7 +351,7 @@ func markClosed(t *testing.T, h Harness) {
 	for _, id := range []string{c.ID, "never-opened="} {
 		for _, mark := range []func() error{
 			func() error { return h.Registry.MarkResync(t.Context(), id) },
-			func() error { return h.Registry.ClearResync(t.Context(), id) },
+			func() error { return h.Registry.ClearResync(t.Context(), id, 1) },
 		} {
 			if err := mark(); err != nil {
 				t.Errorf("%s: %v", id, err)

@@ -1,0 +1,39 @@
+package topology
+
+import "time"
+
+// handshakeTime is how long a handshake may take, authorizer and $connect together. The fanout believes that a
+// connection is gone which its gateway does not know 10 s after the handshake began.
+const handshakeTime = 9 * time.Second
+
+// addAccess lets in only those who hold a ticket, and adds where they get one.
+func (t *Topology) addAccess(connections string) {
+	const (
+		tickets   = "iops-dashboard-tickets"
+		authorize = "iops-dashboard-authorize"
+		revoke    = "iops-dashboard-revoke"
+	)
+	environment := map[string]Ref{
+		"TICKETS_TABLE":   {TableName, tickets},
+		"ALLOWED_ORIGINS": {PageOrigins, ""},
+	}
+	t.Tables = append(t.Tables, Table{
+		Name: tickets, Variable: "TICKETS_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at",
+	})
+	t.Functions = append(t.Functions,
+		Function{Name: tickets, Command: "tickets", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
+		Function{Name: authorize, Command: "authorize", Timeout: 3 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
+		// Whom it revokes may have many connections, which it ends one by one.
+		Function{Name: revoke, Command: "revoke", Timeout: time.Minute, MemoryMB: 128, Concurrency: 1, Environment: map[string]Ref{
+			"CONNECTIONS_TABLE":      {TableName, connections},
+			"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
+		}},
+	)
+	t.WebSocket.Authorizer = Authorizer{Function: authorize, Identity: []string{"route.request.querystring.ticket"}}
+	t.HTTP = HTTPAPI{
+		Name:   "iops-dashboard-http",
+		Routes: map[string]string{"POST /tickets": tickets},
+		CORS:   CORS{Origins: Ref{PageOrigins, ""}, Headers: []string{"authorization", "content-type"}, MaxAge: 10 * time.Minute},
+		JWT:    JWT{Issuer: Ref{TokenIssuer, ""}, Audience: Ref{TokenAudience, ""}},
+	}
+}

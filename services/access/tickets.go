@@ -1,0 +1,208 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/ticket"
+)
+
+// Claims are the names of the claims of a token that say what its subject may do. They must be such as its
+// issuer writes, and no user can.
+type Claims struct {
+	// Tenant holds the tenant; every token must have it.
+	Tenant string
+	// EntityTypes lists what may be seen, as a list, or a text with spaces or commas between. Absent: all.
+	EntityTypes string
+	// Service is true in the tokens of services, which send no Origin.
+	Service string
+}
+
+// sessionClaims name the session of a token, the first that it has: that of OpenID Connect, Cognito's, or the
+// token itself.
+var sessionClaims = []string{"sid", "origin_jti", "jti"}
+
+// TicketsConfig is what Tickets need; all but Lifetime must be given.
+type TicketsConfig struct {
+	Tickets ticket.Tickets
+	Origins []string // of the pages that may connect, as https://app.example.com
+	Claims  Claims
+	// Lifetime of a ticket. Defaults to [ticket.Lifetime].
+	Lifetime time.Duration
+	Log      *slog.Logger
+}
+
+// Tickets answers POST /tickets of an HTTP API that has checked the token: its signature, issuer, audience and
+// times. It may be used concurrently.
+type Tickets struct {
+	config TicketsConfig
+	pages  origins
+}
+
+// NewTickets returns a handler, or an error if config is not complete.
+func NewTickets(config TicketsConfig) (*Tickets, error) {
+	if config.Tickets == nil || config.Log == nil || config.Claims.Tenant == "" || config.Claims.EntityTypes == "" || config.Claims.Service == "" {
+		return nil, fmt.Errorf("access: no tickets, no log, or no names of claims")
+	}
+	if config.Lifetime < 0 || config.Lifetime > ticket.Lifetime {
+		return nil, fmt.Errorf("access: a ticket lives for %s at most, not %s", ticket.Lifetime, config.Lifetime)
+	}
+	if config.Lifetime == 0 {
+		config.Lifetime = ticket.Lifetime
+	}
+	pages, err := newOrigins(config.Origins)
+	if err != nil {
+		return nil, err
+	}
+	return &Tickets{config: config, pages: pages}, nil
+}
+
+// Handle issues a ticket: status 201 with a contracts.TicketV1, which nothing may cache. A refusal is a
+// contracts.ProblemV1:
+//
+//	401 UNAUTHENTICATED   the token says no subject, session or tenant
+//	403 FORBIDDEN         a page that may not connect, no page and no service, or entity types that make no sense
+//	429 RATE_LIMITED      more than ticket.Limit in this ticket.Window
+//	503 UNAVAILABLE       the store is out of order
+//
+// It returns no error: the outcome is the status, and a log line.
+func (t *Tickets) Handle(ctx context.Context, request events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	const op = "access.Tickets"
+	start := time.Now()
+	grant, refused, err := t.grant(op, request)
+	var issued ticket.Ticket
+	if err == nil {
+		issued, err = t.config.Tickets.Issue(ctx, grant, t.config.Lifetime)
+		refused = refusalOf(err, time.Now())
+	}
+	id := request.RequestContext.RequestID
+	log := t.config.Log.With("request_id", id, "duration_ms", time.Since(start).Milliseconds())
+	if err != nil {
+		level := slog.LevelWarn
+		if refused.status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+		log.Log(ctx, level, "no ticket issued", "status", refused.status, "kind", fault.KindOf(err).String(), "error", err.Error())
+		return refused.answer(id), nil
+	}
+	log.InfoContext(ctx, "ticket issued", "status", http.StatusCreated, "service", grant.Origin == "")
+	return answer(http.StatusCreated, "application/json", contracts.TicketV1{
+		Version: contracts.TicketV1Version, Ticket: issued.Text, ExpiresAt: timestamp(issued.ExpiresAt), Timestamp: timestamp(time.Now()),
+	}), nil
+}
+
+// grant reads what the token and the page ask for, or how to refuse it.
+func (t *Tickets) grant(op string, request events.APIGatewayV2HTTPRequest) (ticket.Grant, refusal, error) {
+	var claims map[string]string
+	if a := request.RequestContext.Authorizer; a != nil && a.JWT != nil {
+		claims = a.JWT.Claims
+	}
+	g := ticket.Grant{Tenant: claims[t.config.Claims.Tenant], Subject: claims["sub"], Origin: request.Headers["origin"]}
+	for _, name := range sessionClaims {
+		if g.Session == "" {
+			g.Session = claims[name]
+		}
+	}
+	if g.Subject == "" || g.Session == "" || !tenantPattern.MatchString(g.Tenant) {
+		return g, unauthenticated, fault.Newf(op, fault.Denied, "the token says no subject, session or tenant")
+	}
+	_, page := request.Headers["origin"] // an empty one is none that may
+	switch {
+	case page && !t.pages.allow(g.Origin):
+		return g, forbidden, fault.Newf(op, fault.Denied, "not the origin of a page that may connect")
+	case !page && claims[t.config.Claims.Service] != "true":
+		return g, forbidden, fault.Newf(op, fault.Denied, "no origin, and no service")
+	}
+	if said, ok := claims[t.config.Claims.EntityTypes]; ok {
+		g.EntityTypes = entityTypes(said)
+		if g.EntityTypes == nil {
+			return g, forbidden, fault.Newf(op, fault.Denied, "the token's entity types are not such")
+		}
+	}
+	return g, refusal{}, nil
+}
+
+// entityTypes reads a claim as an HTTP API writes it: a text as it is, a list as [student tutor]. Nil: it
+// makes no sense, which must not mean all.
+func entityTypes(said string) []string {
+	if inner, ok := strings.CutPrefix(said, "["); ok {
+		said = strings.TrimSuffix(inner, "]")
+	}
+	types := strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == ',' })
+	if len(types) == 0 || slices.ContainsFunc(types, func(s string) bool { return !typePattern.MatchString(s) }) {
+		return nil
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// refusal is a problem to be.
+type refusal struct {
+	status int
+	code   contracts.ErrorCode
+	detail string
+	after  time.Duration // when to try again; zero: not at all
+}
+
+var (
+	unauthenticated = refusal{http.StatusUnauthorized, contracts.ErrorCodeUnauthenticated, "The token must name a subject, a session and a tenant.", 0}
+	forbidden       = refusal{http.StatusForbidden, contracts.ErrorCodeForbidden, "This page, or this token, may not connect.", 0}
+)
+
+// refusalOf is the answer where Issue ended with err.
+func refusalOf(err error, now time.Time) refusal {
+	switch {
+	case err == nil:
+		return refusal{}
+	case errors.Is(err, ticket.ErrTooMany):
+		wait := ticket.Begin(now).Add(ticket.Window).Sub(now)
+		return refusal{http.StatusTooManyRequests, contracts.ErrorCodeRateLimited, "Too many tickets were asked for.", wait}
+	case fault.KindOf(err) == fault.Invalid: // a subject or session too long for the store
+		return unauthenticated
+	}
+	return refusal{http.StatusServiceUnavailable, contracts.ErrorCodeUnavailable, "Try again later.", 2 * time.Second}
+}
+
+func (r refusal) answer(requestID string) events.APIGatewayV2HTTPResponse {
+	problem := contracts.ProblemV1{
+		Type: "about:blank", Title: http.StatusText(r.status), Status: int64(r.status), Code: r.code, Detail: &r.detail,
+	}
+	if requestID != "" {
+		problem.Instance = &requestID
+	}
+	if r.after == 0 {
+		return answer(r.status, "application/problem+json", problem)
+	}
+	ms := r.after.Milliseconds() + 1
+	problem.RetryAfterMS = &ms
+	a := answer(r.status, "application/problem+json", problem)
+	a.Headers["Retry-After"] = strconv.FormatInt((ms+999)/1000, 10)
+	return a
+}
+
+func answer(status int, mediaType string, document any) events.APIGatewayV2HTTPResponse {
+	body, err := json.Marshal(document)
+	if err != nil {
+		panic(err) // texts and numbers always have a form
+	}
+	return events.APIGatewayV2HTTPResponse{
+		StatusCode: status,
+		Headers:    map[string]string{"Content-Type": mediaType, "Cache-Control": "no-store"},
+		Body:       string(body),
+	}
+}
+
+// timestamp is contracts/schemas/defs/timestamp.json.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -1,0 +1,211 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/state"
+	"github.com/iops-dashboard/live/services/internal/view"
+)
+
+const (
+	// readAge is how old a read may be that confirms a heartbeat.
+	readAge = time.Second
+	// readTimeout bounds a read, which may outlive the sync that began it: others wait for it.
+	readTimeout = 10 * time.Second
+	// insightDays is how far back insights are read, in days: three, and one because a key begins with the
+	// time in the zone of its writer. A snapshot has those of a day at most, but the newest that a view
+	// matches may be older than today. It moves on once a day, for all at the same time.
+	insightDays = 4
+)
+
+// entry is an entity or insight that is there, ready to be matched by any number of views.
+type entry struct {
+	state.Entry
+	image     *view.Image
+	insightID contracts.InsightID // of an insight
+	foundAt   int64               // of an insight, in unix milliseconds
+}
+
+// contents are what was read of the state table.
+type contents struct {
+	entries    []*entry
+	unreadable int // rows that break their contract and are left out
+}
+
+// reads shares reads of the state table: all who ask for a tenant and type before a read of it begins get
+// that read, and one is under way at a time. What was read is kept for [readAge]. It may be used
+// concurrently.
+type reads struct {
+	table state.Table
+
+	mu sync.Mutex
+	of map[source]*queue
+}
+
+type source struct{ tenant, entityType string }
+
+// queue is what goes on with one source.
+type queue struct {
+	running *reading // nil if there is none
+	next    *reading // begins when that has ended
+	last    *reading // the last that ended well
+}
+
+type reading struct {
+	ctx      context.Context // of whoever asked first; its end does not end the read
+	began    time.Time
+	done     chan struct{}
+	contents contents
+	err      error
+}
+
+func newReads(table state.Table) *reads {
+	return &reads{table: table, of: map[source]*queue{}}
+}
+
+// fresh returns what these types of a tenant hold, by reads that began after the call.
+func (r *reads) fresh(ctx context.Context, tenant string, types []string) (contents, error) {
+	var readings []*reading
+	for _, t := range types {
+		readings = append(readings, r.join(ctx, source{tenant, t}))
+	}
+	var all contents
+	var err error
+	for _, reading := range readings {
+		select {
+		case <-reading.done:
+		case <-ctx.Done():
+			return contents{}, fault.New("session.Sync", fault.Transient, context.Cause(ctx))
+		}
+		err = cmp.Or(err, reading.err)
+		all.add(reading.contents)
+	}
+	return all, err
+}
+
+// recent returns what reads have found that began after a time and up to [readAge] ago, if there are such of
+// all types.
+func (r *reads) recent(tenant string, types []string, after time.Time) (contents, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sweep()
+	var all contents
+	for _, t := range types {
+		q := r.of[source{tenant, t}]
+		if q == nil || q.last == nil || !q.last.began.After(after) {
+			return contents{}, false
+		}
+		all.add(q.last.contents)
+	}
+	return all, true
+}
+
+func (c *contents) add(more contents) {
+	c.entries = append(c.entries, more.entries...)
+	c.unreadable += more.unreadable
+}
+
+// join returns the next reading of a source to begin.
+func (r *reads) join(ctx context.Context, of source) *reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sweep()
+	q := r.of[of]
+	if q == nil {
+		q = &queue{}
+		r.of[of] = q
+	}
+	if q.next == nil {
+		q.next = &reading{ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
+		if q.running == nil {
+			asked := q.next
+			q.begin()
+			go r.run(of, q)
+			return asked
+		}
+	}
+	return q.next
+}
+
+// begin makes the next reading the running one. Whoever comes from now on gets another.
+func (q *queue) begin() {
+	q.running, q.next = q.next, nil
+	if q.running != nil {
+		q.running.began = time.Now().Round(0) // without the monotonic clock, which stands still in a frozen sandbox
+	}
+}
+
+// run reads for as long as somebody waits.
+func (r *reads) run(of source, q *queue) {
+	for running := q.running; running != nil; {
+		running.contents, running.err = r.read(running.ctx, of)
+		r.mu.Lock()
+		if running.err == nil {
+			q.last = running
+		}
+		close(running.done)
+		q.begin()
+		running = q.running
+		r.mu.Unlock()
+	}
+}
+
+// sweep forgets what is too old to be of use.
+func (r *reads) sweep() {
+	for of, q := range r.of {
+		if q.last != nil && time.Since(q.last.began) > readAge {
+			q.last = nil
+		}
+		if q.last == nil && q.running == nil {
+			delete(r.of, of)
+		}
+	}
+}
+
+func (r *reads) read(ctx context.Context, of source) (contents, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	which := state.Range{Tenant: of.tenant, EntityType: of.entityType}
+	if of.entityType == state.InsightType {
+		which.From = time.Now().UTC().AddDate(0, 0, -insightDays).Format(time.DateOnly)
+	}
+	var all contents
+	for page, err := range r.table.List(ctx, which) {
+		if err != nil {
+			return contents{}, err
+		}
+		for _, row := range page {
+			if e := newEntry(row); e != nil {
+				all.entries = append(all.entries, e)
+			} else {
+				all.unreadable++
+			}
+		}
+	}
+	return all, nil
+}
+
+// newEntry returns nil if the row breaks its contract, and no frame could carry it: the normalizer lets none
+// through.
+func newEntry(row state.Entry) *entry {
+	e := &entry{Entry: row, image: view.NewImage(row.Image)}
+	if len(row.Image) > contracts.MaxEventBytes || !json.Valid(row.Image) {
+		return nil
+	}
+	if row.EntityType != state.InsightType {
+		return e
+	}
+	var found struct{ Timestamp time.Time }
+	var ok bool
+	if e.insightID, ok = row.InsightID(); !ok || json.Unmarshal(row.Image, &found) != nil || found.Timestamp.IsZero() {
+		return nil
+	}
+	e.foundAt = found.Timestamp.UnixMilli()
+	return e
+}
