@@ -1,84 +1,57 @@
+import type { ViewV1 } from "@contracts/zz_types.ts";
 import { skipToken, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useState } from "react";
-import { Feed } from "../live/feed.ts";
-import { noFindings, type Findings } from "../live/findings.ts";
-import { onNextFrame } from "../live/next-frame.ts";
-import { contracts } from "../live/read-frame.ts";
-import { emptyReplica, type Replica } from "../live/replica.ts";
-import { useWebSocket, type WebSocketState } from "../live/use-websocket.ts";
+import {
+  createContext,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useSyncExternalStore,
+} from "react";
+import type { Finding, Findings } from "../live/findings.ts";
+import type { Freshness } from "../live/freshness.ts";
+import type { LiveClient } from "../live/live-client.ts";
+import { emptyReplica, type Entity, type Replica } from "../live/replica.ts";
+import { entitiesIn, findingsIn } from "../live/select.ts";
+import { joinClient, sharedClient } from "../live/shared-client.ts";
+import { everything } from "../live/watched-views.ts";
 import { queryKeys } from "./query-client.ts";
 
+/** Whom the hooks below talk to; without one they read the query cache as it is. */
+export const LiveUrl = createContext<string | undefined>(undefined);
+
 /**
- * Feeds the query cache from the WebSocket at `url` while the component is mounted. One component of
- * a page does this; any number read with `useMetrics` and `useInsights`.
+ * The entities that match a view, by type and id, kept up to date while the component is mounted. It
+ * renders again only when one of them has changed.
  */
-export function useLiveFeed(url: string): WebSocketState {
-  const client = useQueryClient();
-  const [feed] = useState(
-    () =>
-      new Feed({
-        write: (change) => {
-          client.setQueryData<Replica>(queryKeys.metrics, (replica) =>
-            change(replica ?? emptyReplica),
-          );
-        },
-        writeFindings: (change) => {
-          client.setQueryData<Findings>(queryKeys.insights, (findings) =>
-            change(findings ?? noFindings),
-          );
-        },
-        schedule: onNextFrame,
-        warn: (reason) => {
-          console.warn(
-            `[live] cannot use what the server sent: ${reason}. It is left out and counted.`,
-          );
-        },
-      }),
-  );
-  useEffect(
-    () => () => {
-      feed.flush();
-    },
-    [feed],
-  );
-  const onMessage = useCallback(
-    (data: unknown) => {
-      feed.push(data);
-    },
-    [feed],
-  );
-  return useWebSocket(withContracts(url), { onMessage });
+export function useLiveMetrics(view: ViewV1): readonly Entity[] {
+  const text = JSON.stringify(view);
+  useWatch(text);
+  const select = useMemo(() => entitiesIn(JSON.parse(text) as ViewV1), [text]);
+  return useReplica(select);
 }
 
-/** Names in the URL which frames this page reads, so that the server sends no other. */
-export function withContracts(url: string): string {
-  const named = new URL(url);
-  named.searchParams.set("contracts", contracts.join(","));
-  return named.href;
+/** What an insight must be like; all that is there, where it says nothing. */
+export type InsightFilter = Omit<ViewV1, "entity_type">;
+
+/** The insights of the last day that pass a filter, the latest found first, under the same rules. */
+export function useInsights(filter: InsightFilter = {}): readonly Finding[] {
+  const text = JSON.stringify({ ...filter, entity_type: "insight" } satisfies ViewV1);
+  useWatch(text);
+  const select = useMemo(() => findingsIn(JSON.parse(text) as ViewV1), [text]);
+  return useFindings(select);
 }
+
+const everythingText = JSON.stringify(everything);
 
 /**
- * Reads the replica. The component renders again only when what `select` returns has changed, so
- * `select` is a stable function that takes out little. It may not return undefined.
+ * Reads the whole replica, and keeps all of it up to date. The component renders again only when what
+ * `select` returns has changed, so `select` is a stable function that takes out little. It may not
+ * return undefined.
  */
 export function useMetrics<T>(select: (replica: Replica) => T): T {
-  const { data } = useQuery<Replica, Error, T>({
-    queryKey: queryKeys.metrics,
-    queryFn: skipToken,
-    select,
-  });
-  // There is always a replica, an empty one at first; only the types do not know.
-  return data as T;
-}
-
-/** Reads the insights, under the same rules. */
-export function useInsights<T>(select: (findings: Findings) => T): T {
-  const { data } = useQuery<Findings, Error, T>({
-    queryKey: queryKeys.insights,
-    queryFn: skipToken,
-    select,
-  });
-  return data as T;
+  useWatch(everythingText);
+  return useReplica(select);
 }
 
 /** Returns a function that reads the replica as it is at the moment of the call. It is always the same function. */
@@ -88,4 +61,106 @@ export function useReplicaReader(): () => Replica {
     () => client.getQueryData<Replica>(queryKeys.metrics) ?? emptyReplica,
     [client],
   );
+}
+
+/** Whether all that is watched was here at least once. */
+export function useIsComplete(): boolean {
+  const url = useContext(LiveUrl);
+  const subscribe = useCallback(
+    (onState: () => void) => (url === undefined ? noop : joinClient(url, { onState })),
+    [url],
+  );
+  return useSyncExternalStore(subscribe, () => clientOf(url)?.state.isComplete ?? false);
+}
+
+export interface FreshnessState {
+  readonly freshness: Freshness;
+  /** Connected, and something was heard within 30 s. */
+  readonly isLive: boolean;
+}
+
+/** How current the page is, now and again each second. */
+export function useFreshness(): FreshnessState {
+  const url = useContext(LiveUrl);
+  const { subscribe, read } = useMemo(() => followFreshness(url), [url]);
+  return useSyncExternalStore(subscribe, read);
+}
+
+/**
+ * The time in unix milliseconds, to the second, by the server's clock: that of the browser may be wrong.
+ * The component renders again each second.
+ */
+export function useTime(): number {
+  const url = useContext(LiveUrl);
+  return useSyncExternalStore(everySecond, () => {
+    const time = clientOf(url)?.time() ?? Date.now();
+    return Math.floor(time / second) * second;
+  });
+}
+
+const second = 1_000;
+
+function everySecond(onTick: () => void): () => void {
+  const timer = setInterval(onTick, second);
+  return () => {
+    clearInterval(timer);
+  };
+}
+
+function followFreshness(url: string | undefined) {
+  let latest: FreshnessState = {
+    freshness: { kind: "offline", since: undefined },
+    isLive: false,
+  };
+  return {
+    read: () => latest,
+    subscribe: (onChange: () => void) => {
+      if (url === undefined) return noop;
+      const refresh = () => {
+        const live = sharedClient(url);
+        if (!live) return;
+        latest = { freshness: live.freshness(), isLive: live.isLive() };
+        onChange();
+      };
+      const leave = joinClient(url, { onState: refresh });
+      const rest = everySecond(() => {
+        sharedClient(url)?.wake();
+        refresh();
+      });
+      refresh();
+      return () => {
+        rest();
+        leave();
+      };
+    },
+  };
+}
+
+/** Watches a view, given as JSON so that an equal one is the same, while the component is mounted. */
+function useWatch(view: string): void {
+  const url = useContext(LiveUrl);
+  useEffect(
+    () => (url === undefined ? undefined : joinClient(url, { view: JSON.parse(view) as ViewV1 })),
+    [url, view],
+  );
+}
+
+// There is always something in the cache, empty at first; only the types do not know.
+
+function useReplica<T>(select: (replica: Replica) => T): T {
+  return useQuery<Replica, Error, T>({ queryKey: queryKeys.metrics, queryFn: skipToken, select })
+    .data as T;
+}
+
+function useFindings<T>(select: (findings: Findings) => T): T {
+  return useQuery<Findings, Error, T>({ queryKey: queryKeys.insights, queryFn: skipToken, select })
+    .data as T;
+}
+
+function clientOf(url: string | undefined): LiveClient | undefined {
+  return url === undefined ? undefined : sharedClient(url);
+}
+
+function noop(): void {
+  // There is nothing to leave.
 }

@@ -2,8 +2,19 @@ import { act, render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { StrictMode } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { systemClock } from "../live/clock.ts";
+import { FakeServer } from "../testing/fake-server.ts";
 import { FakeNetwork } from "../testing/fake-socket.ts";
-import { finding, frame, insightFrame, lost, remove, upsert } from "../testing/wire.ts";
+import {
+  encode,
+  finding,
+  frame,
+  insightFrame,
+  lost,
+  remove,
+  synced,
+  upsert,
+} from "../testing/wire.ts";
 import { App } from "./app.tsx";
 
 let network: FakeNetwork;
@@ -32,8 +43,15 @@ function open() {
 }
 
 async function receive(...messages: unknown[]) {
-  await act(async () => {
+  await settle(() => {
     for (const message of messages) network.latest.serverSends(message);
+  });
+}
+
+/** Lets something happen, and the page show it. */
+async function settle(happen: () => void) {
+  await act(async () => {
+    happen();
     for (const paint of paints.splice(0)) paint(0);
     // Observers of the query cache hear of a write in a microtask.
     await Promise.resolve();
@@ -49,7 +67,7 @@ describe("insights", () => {
 
   test("an insight appears with its band, and goes when it is removed", async () => {
     open();
-    expect(within(panel()).getByText("None since this page was opened.")).toBeVisible();
+    expect(within(panel()).getByText("None has come yet.")).toBeVisible();
     await receive(
       insightFrame(
         finding("stu_1", 1, { risk_score: 84.2 }),
@@ -103,15 +121,25 @@ describe("connection", () => {
     expect(chip()).toHaveTextContent(/^Disconnected$/);
   });
 
-  test("after a lost connection it admits that changes may be missing", async () => {
+  test("how current the page is stands beside the chip, and describes it", async () => {
     open();
-    await receive(frame(upsert("stu_1", 1)));
-    expect(screen.queryByText(/Changes made while disconnected/)).toBeNull();
+    expect(chip()).toHaveAccessibleDescription("catching up");
+    await receive(synced(1));
+    expect(chip()).toHaveAccessibleDescription(/^live, \d+\.\d s$/);
     act(() => {
       network.latest.serverCloses();
     });
-    expect(screen.getByText(/Changes made while disconnected/)).toBeVisible();
-    expect(row(/stu_1/)).toBeVisible();
+    expect(chip()).toHaveAccessibleDescription("offline");
+  });
+
+  test("where the server refuses to sync it is stale, however much comes", async () => {
+    vi.spyOn(console, "warn").mockReturnValue();
+    open();
+    await receive(encode("ERROR", { code: "UNKNOWN_ACTION", sync_id: 1 }));
+    await receive(frame(upsert("stu_1", 1)));
+    expect(chip()).toHaveTextContent(/^Live$/);
+    expect(chip()).toHaveAccessibleDescription("stale");
+    expect(screen.getByText("Computed from 1 entity so far.")).toBeVisible();
   });
 
   test("without a URL it says what to do", () => {
@@ -123,10 +151,57 @@ describe("connection", () => {
 });
 
 describe("entities", () => {
-  test("before the first update it says what it waits for", () => {
+  test("before the table has come it says that it waits for it", async () => {
     open();
-    expect(screen.getByText("Waiting for the first update…")).toBeVisible();
+    expect(screen.getByText("Waiting for the table…")).toBeVisible();
     expect(figure("Students")).toHaveTextContent("—");
+    await receive(synced(1));
+    expect(screen.getByText("The table is empty")).toBeVisible();
+    expect(screen.getByText("None in the last day.")).toBeVisible();
+  });
+
+  test("rows written before the page opened are shown, and are no changes", async () => {
+    const server = new FakeServer(network, systemClock);
+    for (let i = 1; i <= 5; i++) server.write("student", `stu_${i}`, i);
+    server.write("insight", "stu_1", 84);
+    server.settle();
+    open();
+    await settle(() => {
+      server.settle();
+    });
+    for (let i = 1; i <= 5; i++) expect(row(new RegExp(`stu_${i}`))).toBeVisible();
+    expect(screen.getByText("Computed from the whole table: 5 entities.")).toBeVisible();
+    const changes = screen.getByRole("region", { name: "Latest changes" });
+    expect(within(changes).queryAllByRole("listitem")).toEqual([]);
+    const insights = screen.getByRole("region", { name: "Insights" });
+    expect(within(insights).getAllByRole("listitem")).toHaveLength(1);
+  });
+
+  test("what was missed while disconnected is repaired", async () => {
+    const server = new FakeServer(network, systemClock);
+    server.write("student", "stu_1", 10);
+    server.write("student", "stu_2", 20);
+    server.settle();
+    open();
+    await settle(() => {
+      server.settle();
+    });
+    act(() => {
+      network.latest.serverCloses();
+      server.write("student", "stu_1", 77);
+      server.write("student", "stu_2", undefined);
+      server.write("student", "stu_3", 30);
+      server.settle();
+      window.dispatchEvent(new Event("online"));
+      network.latest.serverAccepts();
+    });
+    expect(row(/stu_1/)).toHaveTextContent("10");
+    await settle(() => {
+      server.settle();
+    });
+    expect(row(/stu_1/)).toHaveTextContent("77");
+    expect(row(/stu_3/)).toBeVisible();
+    expect(screen.queryByRole("row", { name: /stu_2/ })).toBeNull();
   });
 
   test("an update is a row, and the next one changes it", async () => {
@@ -205,7 +280,9 @@ describe("finding", () => {
     expect(screen.getByRole("columnheader", { name: "Demand" })).toBeVisible();
     expect(row(/sub_1/)).toHaveTextContent("88");
     await userEvent.click(screen.getByRole("tab", { name: "Regions 0" }));
-    expect(screen.getByText("No region has changed yet")).toBeVisible();
+    expect(screen.getByText("Waiting for the table…")).toBeVisible();
+    await receive(synced(1));
+    expect(screen.getByText("There is no region")).toBeVisible();
   });
 
   test("the search keeps ids that contain it", async () => {

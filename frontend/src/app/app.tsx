@@ -2,6 +2,7 @@ import CssBaseline from "@mui/material/CssBaseline";
 import { ThemeProvider } from "@mui/material/styles";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { useState } from "react";
+import { LiveProvider } from "../api/live-provider.tsx";
 import { createQueryClient } from "../api/query-client.ts";
 import { theme } from "../ui/theme.ts";
 import type { Configuration } from "./config.ts";
@@ -17,7 +18,9 @@ export function App({ configuration }: { configuration: Configuration }) {
         {"problem" in configuration ? (
           <MissingConfiguration problem={configuration.problem} />
         ) : (
-          <Dashboard webSocketUrl={configuration.webSocketUrl} />
+          <LiveProvider url={configuration.webSocketUrl}>
+            <Dashboard webSocketUrl={configuration.webSocketUrl} />
+          </LiveProvider>
         )}
       </QueryClientProvider>
     </ThemeProvider>

@@ -1,18 +1,18 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
-import { useState } from "react";
-import { useLiveFeed } from "../api/live.ts";
+import { useIsComplete } from "../api/live.ts";
 import { LatestChanges } from "../features/changes/latest-changes.tsx";
 import { ConnectionStatus } from "../features/connection/connection-status.tsx";
 import { EntityTable } from "../features/entities/entity-table.tsx";
 import { Insights } from "../features/insights/insights.tsx";
 import { SummaryCards } from "../features/summary/summary-cards.tsx";
+import { useWebSocket } from "../live/use-websocket.ts";
 import { Icon } from "../ui/icon.tsx";
 
 /** The page: connection, figures, entities, insights, latest changes. */
 export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
-  const { isConnected } = useLiveFeed(webSocketUrl);
-  const hasGap = useHasGap(isConnected);
+  const { isConnected } = useWebSocket(webSocketUrl);
+  const isComplete = useIsComplete();
   return (
     <Box
       sx={{
@@ -24,12 +24,12 @@ export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
         px: { xs: 1.5, sm: 3 },
       }}
     >
-      <Header isConnected={isConnected} />
+      <Header />
       <Box
         component="main"
         sx={{ flex: 1, display: "flex", flexDirection: "column", gap: 2, pb: { xs: 1.5, sm: 3 } }}
       >
-        <SummaryCards hasGap={hasGap} />
+        <SummaryCards isComplete={isComplete} />
         <Box
           sx={{
             flex: "1 1 auto",
@@ -44,9 +44,9 @@ export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
           }}
         >
           <Box sx={{ display: "grid", minHeight: 0, gridRow: { lg: "span 2" } }}>
-            <EntityTable isConnected={isConnected} />
+            <EntityTable isConnected={isConnected} isComplete={isComplete} />
           </Box>
-          <Insights />
+          <Insights isComplete={isComplete} />
           <LatestChanges />
         </Box>
       </Box>
@@ -54,7 +54,7 @@ export function Dashboard({ webSocketUrl }: { webSocketUrl: string }) {
   );
 }
 
-function Header({ isConnected }: { isConnected: boolean }) {
+function Header() {
   return (
     <Box
       component="header"
@@ -86,18 +86,7 @@ function Header({ isConnected }: { isConnected: boolean }) {
           IOps Dashboard
         </Typography>
       </Box>
-      <ConnectionStatus isConnected={isConnected} />
+      <ConnectionStatus />
     </Box>
   );
-}
-
-/** True from the first time on that an open connection was lost. */
-function useHasGap(isConnected: boolean): boolean {
-  const [wasConnected, setWasConnected] = useState(isConnected);
-  const [hasGap, setHasGap] = useState(false);
-  if (isConnected !== wasConnected) {
-    setWasConnected(isConnected);
-    if (wasConnected) setHasGap(true);
-  }
-  return hasGap;
 }

@@ -11,8 +11,31 @@ export interface Clock {
   clearTimeout(timer: Timer): void;
 }
 
+/** The wall clock may be put right by so much at a time, in milliseconds; more than that was a sleep. */
+const correction = 5_000;
+
+/**
+ * Measures time by a clock that never goes back but may stand still while the machine sleeps, and adds how
+ * far the wall clock jumped ahead meanwhile. Where somebody only put that forward, too much time seems to
+ * have passed, and what is shown is checked once more than it must be.
+ */
+export function countSleep(steady: () => number, wall: () => number): () => number {
+  let slept = 0;
+  let lead = wall() - steady();
+  return () => {
+    const now = steady();
+    const jump = wall() - now - lead;
+    lead += jump;
+    if (jump > correction) slept += jump;
+    return now + slept;
+  };
+}
+
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: countSleep(
+    () => performance.now(),
+    () => Date.now(),
+  ),
   setTimeout: (run, milliseconds) => globalThis.setTimeout(run, milliseconds),
   clearTimeout: (timer) => {
     globalThis.clearTimeout(timer as ReturnType<typeof globalThis.setTimeout>);

@@ -1,33 +1,41 @@
+import { insightLimit, insightWindow } from "@contracts/digest.ts";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { finding, lost } from "../testing/wire.ts";
-import { applyInsights, findingLifetime, findingLimit, noFindings } from "./findings.ts";
+import { batch, finding, lost } from "../testing/wire.ts";
+import { applyInsights, noFindings, retainFindings, type Findings } from "./findings.ts";
+import type { InsightUpdate } from "./read-frame.ts";
 import { tombstoneLifetime } from "./tombstones.ts";
 
+function apply(updates: readonly InsightUpdate[], findings = noFindings, now = 0): Findings {
+  return applyInsights(findings, batch(...updates), now);
+}
+
+const ids = ({ latest }: Findings) => latest.map(({ attributes }) => attributes.entity_id);
+
 test("a removed insight does not come back with a late update", () => {
-  let findings = applyInsights(noFindings, [finding("stu_1", 1), lost("stu_1", 2)], 0);
+  let findings = apply([finding("stu_1", 1), lost("stu_1", 2)]);
   expect(findings.latest).toEqual([]);
-  findings = applyInsights(findings, [finding("stu_1", 1)], 0);
+  findings = apply([finding("stu_1", 1)], findings);
   expect(findings.latest).toEqual([]);
-  findings = applyInsights(findings, [finding("stu_1", 3)], 0);
+  findings = apply([finding("stu_1", 3)], findings);
   expect(findings.latest).toHaveLength(1);
   expect(findings.tombstones.size).toBe(0);
 });
 
 test("tombstones are forgotten after a day", () => {
-  const buried = applyInsights(noFindings, [lost("stu_1", 2)], 0);
-  const later = applyInsights(buried, [lost("stu_2", 2)], tombstoneLifetime + 1);
+  const buried = apply([lost("stu_1", 2)]);
+  const later = apply([lost("stu_2", 2)], buried, tombstoneLifetime + 1);
   expect([...later.tombstones.keys()]).toHaveLength(1);
 });
 
 test("what changes nothing is the same value", () => {
-  const findings = applyInsights(noFindings, [finding("stu_1", 2)], 0);
-  expect(applyInsights(findings, [finding("stu_1", 2), finding("stu_1", 1)], 0)).toBe(findings);
+  const findings = apply([finding("stu_1", 2)]);
+  expect(apply([finding("stu_1", 2), finding("stu_1", 1)], findings)).toBe(findings);
 });
 
 test("insights of one entity stand side by side, the latest found first", () => {
   const updates = [finding("a", 1, {}, 1), finding("a", 1, {}, 3), finding("b", 1, {}, 2)];
-  const { latest } = applyInsights(noFindings, updates, 0);
+  const { latest } = apply(updates);
   expect(latest.map(({ attributes }) => attributes.timestamp.slice(17, 19))).toEqual([
     "03",
     "02",
@@ -36,23 +44,47 @@ test("insights of one entity stand side by side, the latest found first", () => 
 });
 
 test("a day is kept, counted from the newest", () => {
-  const seconds = findingLifetime / 1000;
+  const seconds = insightWindow / 1000;
   const updates = [
     finding("old", 1, {}, 0),
     finding("kept", 1, {}, 1),
     finding("new", 1, {}, seconds + 1),
   ];
-  const { latest } = applyInsights(noFindings, updates, 0);
+  const { latest } = apply(updates);
   expect(latest.map(({ attributes }) => attributes.entity_id)).toEqual(["new", "kept"]);
 });
 
 test("memory is bounded", () => {
-  const updates = Array.from({ length: findingLimit + 10 }, (_, i) =>
+  const updates = Array.from({ length: insightLimit + 10 }, (_, i) =>
     finding(`stu_${i}`, 1, {}, i),
   );
-  const { latest } = applyInsights(noFindings, updates, 0);
-  expect(latest).toHaveLength(findingLimit);
+  const { latest } = apply(updates);
+  expect(latest).toHaveLength(insightLimit);
   expect(latest.at(-1)?.attributes.entity_id).toBe("stu_10");
+});
+
+test("attributes of one version that come apart are united, and what is held stands", () => {
+  const held = apply([finding("stu_1", 1, { risk_score: 84 })]);
+  const united = apply([finding("stu_1", 1, { risk_score: 7, model_used: "m1" })], held);
+  expect(united.latest[0]?.attributes).toMatchObject({ risk_score: 84, model_used: "m1" });
+});
+
+test("a snapshot drops what it does not name and what came before it was asked for", () => {
+  const [named, gone, late] = [finding("named", 1), finding("gone", 1), finding("late", 1)];
+  const held = applyInsights(
+    noFindings,
+    [
+      { updates: [named, gone], origin: { message: 3, asked: undefined } },
+      { updates: [late], origin: { message: 4, asked: undefined } },
+    ],
+    0,
+  );
+  const kept = retainFindings(held, { named: new Set([named.key]), asked: 3, message: 5 }, 0);
+  expect(ids(kept).sort()).toEqual(["late", "named"]);
+  // A late duplicate does not bring it back; the answer to a later sync does.
+  expect(ids(apply([gone], kept))).not.toContain("gone");
+  const again = { updates: [gone], origin: { message: 7, asked: 6 } };
+  expect(ids(applyInsights(kept, [again], 0))).toContain("gone");
 });
 
 test("any order, any repetition: the highest version wins", () => {
@@ -79,7 +111,7 @@ test("any order, any repetition: the highest version wins", () => {
         const update = ({ id, gone, revision }: (typeof all)[number]) =>
           gone ? lost(id, revision) : finding(id, revision, { risk_score: revision });
         let findings = noFindings;
-        for (const each of delivered) findings = applyInsights(findings, [update(each)], 0);
+        for (const each of delivered) findings = apply([update(each)], findings);
         const shown = Object.fromEntries(
           findings.latest.map(({ attributes, version }) => [
             attributes.entity_id,

@@ -1,63 +1,112 @@
-import { compareVersions } from "@contracts/version.ts";
+import { latestInsights } from "@contracts/digest.ts";
 import type { Version } from "@contracts/zz_types.ts";
+import { judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
 import type { InsightAttributes, InsightUpdate } from "./read-frame.ts";
 import { TombstoneDraft, type Tombstones } from "./tombstones.ts";
 
 export interface Finding {
-  /** Names the insight among all of the tenant. */
+  /** Names the insight among all of the tenant, as in a digest. */
   readonly key: string;
   readonly version: Version;
   /** When it was found, by the writer's clock. Unix milliseconds. */
   readonly foundAt: number;
   readonly attributes: InsightAttributes;
+  /** The number of the message that brought this version. */
+  readonly message: number;
 }
 
 /** What this page knows of the tenant's insights. It is a value, like the replica of the entities. */
 export interface Findings {
-  /** The latest found first. */
+  /** Those that count, the latest found first: memory is bounded. */
   readonly latest: readonly Finding[];
   readonly tombstones: Tombstones;
 }
 
 export const noFindings: Findings = { latest: [], tombstones: new Map() };
 
-/** How old the oldest insight may be beside the newest one that is known, in milliseconds. */
-export const findingLifetime = 24 * 60 * 60 * 1000;
-/** Beyond this many the oldest are forgotten early: memory is bounded. */
-export const findingLimit = 2_000;
-
 /**
  * Applies updates of insights: of each the highest version wins, whatever order they come in and
- * however often. `now` is in unix milliseconds.
+ * however often, and attributes of the same version are united. `now` is in unix milliseconds.
  */
 export function applyInsights(
   findings: Findings,
-  updates: readonly InsightUpdate[],
+  batches: readonly Batch<InsightUpdate>[],
   now: number,
 ): Findings {
-  const known = new Map(findings.latest.map((finding) => [finding.key, finding]));
-  const tombstones = new TombstoneDraft(findings.tombstones, now);
-  let hasChanged = false;
-  for (const update of updates) {
-    const held = known.get(update.key)?.version ?? tombstones.version(update.key);
-    if (held && compareVersions(update.version, held) <= 0) continue;
-    hasChanged = true;
-    if (update.operation === "REMOVE") {
-      known.delete(update.key);
-      tombstones.bury(update.key, update.version);
-      continue;
-    }
-    tombstones.unearth(update.key);
-    const { key, version, attributes } = update;
-    known.set(key, { key, version, attributes, foundAt: Date.parse(attributes.timestamp) });
+  const draft = new Draft(findings, now);
+  for (const { updates, origin } of batches) {
+    for (const update of updates) draft.apply(update, origin);
   }
-  if (!hasChanged) return findings;
-  const sorted = [...known.values()].sort(
-    (a, b) => b.foundAt - a.foundAt || (a.key < b.key ? -1 : 1),
-  );
-  const horizon = (sorted[0]?.foundAt ?? 0) - findingLifetime;
-  return {
-    latest: sorted.filter(({ foundAt }) => foundAt >= horizon).slice(0, findingLimit),
-    tombstones: tombstones.finish(),
-  };
+  return draft.finish();
+}
+
+/** Drops the insights that a complete snapshot does not name and that last changed before its sync was sent. */
+export function retainFindings(
+  findings: Findings,
+  { named, asked, message }: Census,
+  now: number,
+): Findings {
+  const draft = new Draft(findings, now);
+  for (const finding of findings.latest) {
+    if (!named.has(finding.key) && finding.message <= asked) draft.drop(finding, message);
+  }
+  return draft.finish();
+}
+
+class Draft {
+  readonly #base: Findings;
+  readonly #known: Map<string, Finding>;
+  readonly #tombstones: TombstoneDraft;
+  #hasChanged = false;
+
+  constructor(base: Findings, now: number) {
+    this.#base = base;
+    this.#known = new Map(base.latest.map((finding) => [finding.key, finding]));
+    this.#tombstones = new TombstoneDraft(base.tombstones, now);
+  }
+
+  apply(update: InsightUpdate, origin: Origin): void {
+    const { key, version } = update;
+    const held = this.#known.get(key);
+    const verdict = judge(update, origin, held, this.#tombstones.get(key));
+    if (verdict === "older") return;
+    if (update.operation === "REMOVE") {
+      this.#hasChanged = true;
+      this.#known.delete(key);
+      this.#tombstones.bury(key, version, origin.message);
+      return;
+    }
+    const { attributes } = update;
+    if (verdict === "same" && held) {
+      const united = unite(held.attributes, attributes);
+      if (united === held.attributes) return;
+      this.#hasChanged = true;
+      this.#known.set(key, { ...held, attributes: united });
+      return;
+    }
+    this.#hasChanged = true;
+    this.#tombstones.unearth(key);
+    const { message } = origin;
+    this.#known.set(key, {
+      key,
+      version,
+      attributes,
+      foundAt: Date.parse(attributes.timestamp),
+      message,
+    });
+  }
+
+  drop({ key, version }: Finding, message: number): void {
+    this.#hasChanged = true;
+    this.#known.delete(key);
+    this.#tombstones.bury(key, version, message);
+  }
+
+  finish(): Findings {
+    if (!this.#hasChanged) return this.#base;
+    return {
+      latest: latestInsights(this.#known.values()),
+      tombstones: this.#tombstones.finish(),
+    };
+  }
 }

@@ -1,7 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { finding, frame, insightFrame, lost, remove, upsert } from "../testing/wire.ts";
+import {
+  encode,
+  finding,
+  frame,
+  insightFrame,
+  lost,
+  remove,
+  snapshot,
+  synced,
+  upsert,
+} from "../testing/wire.ts";
 import { readFrame, type Rejection } from "./read-frame.ts";
+
+const nothing = {
+  updates: [],
+  insights: [],
+  control: undefined,
+  sentAt: undefined,
+  rejections: [],
+};
+const sentAt = Date.parse("2026-11-22T10:00:00.000Z");
 
 const good = upsert("stu_1", 1, { health_score: 71, segment: "healthy" });
 
@@ -13,12 +32,12 @@ function frameWith(change: object): string {
 
 test("reads what it wrote", () => {
   const updates = [good, remove("stu_2", 9)];
-  expect(readFrame(frame(...updates))).toEqual({ updates, insights: [], rejections: [] });
+  expect(readFrame(frame(...updates))).toEqual({ ...nothing, sentAt, updates });
 });
 
 test("reads what it wrote of insights", () => {
   const insights = [finding("stu_1", 1), lost("stu_2", 9)];
-  expect(readFrame(insightFrame(...insights))).toEqual({ updates: [], insights, rejections: [] });
+  expect(readFrame(insightFrame(...insights))).toEqual({ ...nothing, sentAt, insights });
 });
 
 describe("names what it cannot use of insights", () => {
@@ -41,7 +60,7 @@ describe("names what it cannot use of insights", () => {
     ["unknown_update", insightWith({ operation: "MUTE" })],
   ];
   test.each(cases)("%s: %s", (reason, data) => {
-    expect(readFrame(data)).toEqual({ updates: [], insights: [], rejections: [reason] });
+    expect(readFrame(data)).toMatchObject({ updates: [], insights: [], rejections: [reason] });
   });
 });
 
@@ -56,7 +75,14 @@ describe("names what it cannot use", () => {
     ["not_a_frame", '"METRIC_UPDATE"'],
     ["not_a_frame", '{"type":7}'],
     ["not_a_frame", '{"type":"METRIC_UPDATE","version":1}'],
-    ["unknown_frame", '{"type":"RECONNECT","version":1}'],
+    ["unknown_frame", '{"type":"APPLAUSE","version":1}'],
+    ["unknown_frame", '{"type":"constructor","version":1}'],
+    ["unknown_version", '{"type":"RESYNC","version":2}'],
+    ["not_a_frame", encode("SYNCED", { sync_id: 0 })],
+    ["not_a_frame", encode("RECONNECT", { within_ms: -1 })],
+    ["not_a_frame", encode("ERROR", { code: 7 })],
+    ["not_a_frame", encode("SNAPSHOT", { sync_id: 1, part: 1, parts: 1, entities: [] })],
+    ["not_a_frame", snapshot(1, { part: 3, parts: 2 })],
     ["unknown_version", '{"type":"METRIC_UPDATE","version":2,"data":[]}'],
     ["unknown_version", '{"type":"METRIC_UPDATE","version":"1","data":[]}'],
     ["unknown_update", frameWith({ entity_type: "parent" })],
@@ -76,8 +102,58 @@ describe("names what it cannot use", () => {
     ["malformed_update", frameWith({ operation: "REMOVE" })],
   ];
   test.each(cases)("%s: %s", (reason, data) => {
-    expect(readFrame(data)).toEqual({ updates: [], insights: [], rejections: [reason] });
+    expect(readFrame(data)).toMatchObject({ updates: [], insights: [], rejections: [reason] });
   });
+});
+
+describe("reads what is said of the connection", () => {
+  test.each([
+    [synced(7), { type: "SYNCED", syncId: 7 }],
+    [encode("RESYNC"), { type: "RESYNC" }],
+    [encode("RESYNC", { reason: "OF_THE_FUTURE" }), { type: "RESYNC" }],
+    [encode("RECONNECT", { within_ms: 500 }), { type: "RECONNECT", withinMs: 500 }],
+    [encode("ERROR", { code: "SUPERSEDED" }), { type: "ERROR", code: "SUPERSEDED" }],
+    [
+      encode("ERROR", { code: "OF_THE_FUTURE", sync_id: 3, retry_after_ms: 9 }),
+      { type: "ERROR", code: "OF_THE_FUTURE", syncId: 3, retryAfterMs: 9 },
+    ],
+  ])("%s", (text, control) => {
+    expect(readFrame(text)).toEqual({ ...nothing, sentAt, control });
+  });
+
+  test("a snapshot with its updates", () => {
+    const insights = [finding("stu_1", 1)];
+    const updates = [good, remove("stu_2", 9)];
+    expect(readFrame(snapshot(4, { part: 2, parts: 3, entities: updates, insights }))).toEqual({
+      ...nothing,
+      sentAt,
+      updates,
+      insights,
+      control: { type: "SNAPSHOT", syncId: 4, part: 2, parts: 3, isWhole: true },
+    });
+  });
+
+  test("a snapshot that names something unreadable is not whole, one of a later type is", () => {
+    const spoil = (change: object) => {
+      const text = snapshot(4, { entities: [good, upsert("stu_2", 1)] });
+      const { entities, ...rest } = JSON.parse(text) as { entities: object[] };
+      const [first, second] = entities;
+      return readFrame(JSON.stringify({ ...rest, entities: [{ ...first, ...change }, second] }));
+    };
+    expect(spoil({ version: null })).toMatchObject({
+      control: { isWhole: false },
+      updates: [{ id: "stu_2" }],
+      rejections: ["malformed_update"],
+    });
+    expect(spoil({ entity_type: "parent" })).toMatchObject({
+      control: { isWhole: true },
+      rejections: ["unknown_update"],
+    });
+  });
+});
+
+test("a time that cannot be read is none", () => {
+  expect(readFrame(encode("RESYNC", {}, "noon"))).toMatchObject({ sentAt: undefined });
 });
 
 test("a bad update does not take the good ones beside it along", () => {

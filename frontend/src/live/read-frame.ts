@@ -1,12 +1,23 @@
+import { insightDigestKey } from "@contracts/digest.ts";
 import {
   attributes as catalogue,
   entityTypes,
   insightAttributes,
 } from "@contracts/zz_attributes.ts";
 import type { Attribute } from "@contracts/zz_attributes.ts";
-import type { EntityType, Insight, Known, RemovalReason, Version } from "@contracts/zz_types.ts";
+import type {
+  EntityType,
+  ErrorCode,
+  Insight,
+  Known,
+  RemovalReason,
+  Version,
+} from "@contracts/zz_types.ts";
 
-/** The frames that are read here, as the server wants them named when the page connects. */
+/**
+ * The frames with changes that are read here, as the server wants them named. Answers to what the
+ * page asks need no name.
+ */
 export const contracts: readonly string[] = ["METRIC_UPDATE/1", "INSIGHT_CREATED/1"];
 
 export type AttributeValue = string | number;
@@ -39,7 +50,7 @@ export type Update = Upsert | Remove;
 export type InsightAttributes = Readonly<Insight>;
 
 interface InsightUpdateBase {
-  /** Names the insight: both parts of the key of its row. */
+  /** Names the insight, as in a digest: both parts of the key of its row. */
   readonly key: string;
   readonly version: Version;
   readonly writtenAt: string;
@@ -59,9 +70,40 @@ export type Rejection =
   | "unknown_update"
   | "malformed_update";
 
+/** What a frame says of the connection itself. Updates that it carries stand beside it. */
+export type Control =
+  | {
+      readonly type: "SNAPSHOT";
+      readonly syncId: number;
+      /** From 1 to `parts`. */
+      readonly part: number;
+      readonly parts: number;
+      /** All that the part names could be read: what it does not name is not in it. */
+      readonly isWhole: boolean;
+    }
+  | { readonly type: "SYNCED"; readonly syncId: number }
+  | { readonly type: "RESYNC" }
+  | { readonly type: "RECONNECT"; readonly withinMs: number }
+  | Refusal;
+
+/** A command was refused. */
+export interface Refusal {
+  readonly type: "ERROR";
+  readonly code: Known<ErrorCode>;
+  /** Of the refused command, where the server could read it. */
+  readonly syncId: number | undefined;
+  /** Where in the command the fault is, and which rule it breaks. */
+  readonly pointer: string | undefined;
+  readonly rule: string | undefined;
+  readonly retryAfterMs: number | undefined;
+}
+
 export interface FrameContent {
   readonly updates: readonly Update[];
   readonly insights: readonly InsightUpdate[];
+  readonly control: Control | undefined;
+  /** When the server made the frame, by its clock. Unix milliseconds. */
+  readonly sentAt: number | undefined;
   /** One for each frame or update that was left out. */
   readonly rejections: readonly Rejection[];
 }
@@ -80,39 +122,92 @@ export function readFrame(data: unknown): FrameContent {
     return rejected("not_json");
   }
   if (!isRecord(frame) || typeof frame["type"] !== "string") return rejected("not_a_frame");
-  switch (frame["type"]) {
-    case "METRIC_UPDATE": {
-      const { read, rejections } = readAll(frame, readUpdate);
-      return { updates: read, insights: [], rejections };
-    }
-    case "INSIGHT_CREATED": {
-      const { read, rejections } = readAll(frame, readInsight);
-      return { updates: [], insights: read, rejections };
-    }
-    default:
-      return rejected("unknown_frame");
-  }
+  const read = readers.get(frame["type"]);
+  if (!read) return rejected("unknown_frame");
+  if (frame["version"] !== 1) return rejected("unknown_version");
+  const content = read(frame);
+  return content
+    ? { ...empty, sentAt: readTime(frame["timestamp"]), ...content }
+    : rejected("not_a_frame");
 }
+
+const empty: FrameContent = {
+  updates: [],
+  insights: [],
+  control: undefined,
+  sentAt: undefined,
+  rejections: [],
+};
 
 function rejected(reason: Rejection): FrameContent {
-  return { updates: [], insights: [], rejections: [reason] };
+  return { ...empty, rejections: [reason] };
 }
 
-/** Reads each item of a frame of major version 1; one that cannot be used is left out. */
+type RawFrame = Readonly<Record<string, unknown>>;
+
+type Reader = (frame: RawFrame) => Partial<FrameContent> | undefined;
+
+/** Of each known frame, by type: what it holds, or nothing if it does not have the form that it must have. */
+const readers: ReadonlyMap<string, Reader> = new Map(
+  Object.entries<Reader>({
+    METRIC_UPDATE: ({ data }) => {
+      const { read, rejections } = readAll(data, readUpdate);
+      return read && { updates: read, rejections };
+    },
+    INSIGHT_CREATED: ({ data }) => {
+      const { read, rejections } = readAll(data, readInsight);
+      return read && { insights: read, rejections };
+    },
+    SNAPSHOT: readSnapshot,
+    SYNCED: ({ sync_id: syncId }) =>
+      isOrdinal(syncId) ? { control: { type: "SYNCED", syncId } } : undefined,
+    RESYNC: () => ({ control: { type: "RESYNC" } }),
+    RECONNECT: ({ within_ms: withinMs }) =>
+      isCount(withinMs) ? { control: { type: "RECONNECT", withinMs } } : undefined,
+    ERROR: ({ code, sync_id, pointer, rule, retry_after_ms }) => {
+      if (typeof code !== "string") return undefined;
+      return {
+        control: {
+          type: "ERROR",
+          code,
+          syncId: isOrdinal(sync_id) ? sync_id : undefined,
+          pointer: typeof pointer === "string" ? pointer : undefined,
+          rule: typeof rule === "string" ? rule : undefined,
+          retryAfterMs: isCount(retry_after_ms) ? retry_after_ms : undefined,
+        },
+      };
+    },
+  }),
+);
+
+function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
+  const { sync_id: syncId, part, parts } = frame;
+  const entities = readAll(frame["entities"], readUpdate);
+  const insights = readAll(frame["insights"], readInsight);
+  if (!isOrdinal(syncId) || !isOrdinal(part) || !isOrdinal(parts) || part > parts) return undefined;
+  if (!entities.read || !insights.read) return undefined;
+  const rejections = [...entities.rejections, ...insights.rejections];
+  const isWhole = !rejections.includes("malformed_update");
+  return {
+    updates: entities.read,
+    insights: insights.read,
+    control: { type: "SNAPSHOT", syncId, part, parts, isWhole },
+    rejections,
+  };
+}
+
+/** Reads each item of a list, and leaves out what cannot be used; `read` is absent where there is no list. */
 function readAll<T extends object>(
-  frame: Record<string, unknown>,
+  list: unknown,
   readItem: (candidate: unknown) => T | Rejection,
-): { read: T[]; rejections: Rejection[] } {
+): { read: T[] | undefined; rejections: Rejection[] } {
+  if (!Array.isArray(list)) return { read: undefined, rejections: [] };
   const read: T[] = [];
   const rejections: Rejection[] = [];
-  if (frame["version"] !== 1) rejections.push("unknown_version");
-  else if (!Array.isArray(frame["data"])) rejections.push("not_a_frame");
-  else {
-    for (const candidate of frame["data"]) {
-      const item = readItem(candidate);
-      if (typeof item === "string") rejections.push(item);
-      else read.push(item);
-    }
+  for (const candidate of list) {
+    const item = readItem(candidate);
+    if (typeof item === "string") rejections.push(item);
+    else read.push(item);
   }
   return { read, rejections };
 }
@@ -134,7 +229,7 @@ function readInsight(candidate: unknown): InsightUpdate | Rejection {
     return "malformed_update";
   }
   const change = readChange(candidate, readInsightAttributes);
-  return typeof change === "string" ? change : { key: `${pk}/${sk}`, ...change };
+  return typeof change === "string" ? change : { key: insightDigestKey(pk, sk), ...change };
 }
 
 type ChangeOf<A> = { readonly version: Version; readonly writtenAt: string } & (
@@ -222,4 +317,14 @@ function readVersion(candidate: unknown): Version | undefined {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isOrdinal(value: unknown): value is number {
+  return isCount(value) && value > 0;
+}
+
+/** An instant in unix milliseconds. */
+function readTime(instant: unknown): number | undefined {
+  const time = typeof instant === "string" ? Date.parse(instant) : NaN;
+  return Number.isNaN(time) ? undefined : time;
 }

@@ -1,14 +1,16 @@
 import { compareVersions } from "@contracts/version.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { remove, upsert } from "../testing/wire.ts";
+import { batch, remove, upsert } from "../testing/wire.ts";
 import type { Update } from "./read-frame.ts";
-import { applyUpdates, emptyReplica, type Replica } from "./replica.ts";
+import { applyUpdates, emptyReplica, retainEntities, type Replica } from "./replica.ts";
 import { tombstoneLifetime, tombstoneLimit } from "./tombstones.ts";
 
 function apply(updates: readonly Update[], replica = emptyReplica, now = 1000): Replica {
-  return applyUpdates(replica, updates, [], now);
+  return applyUpdates(replica, batch(...updates), [], now);
 }
+
+const always = () => true;
 
 /** What a person would see: each entity with its version and attributes. */
 function shown({ entities }: Replica) {
@@ -129,6 +131,82 @@ describe("removal", () => {
     expect(tombstones.size).toBe(tombstoneLimit);
     expect(tombstones.has("student/stu_1")).toBe(false);
     expect(tombstones.has("student/stu_2")).toBe(true);
+  });
+});
+
+describe("attributes of one version", () => {
+  const held = apply([upsert("stu_1", 2, { health_score: 71 })]);
+
+  test("that come apart are united, and nothing is said to have changed", () => {
+    const united = apply([upsert("stu_1", 2, { segment: "healthy" })], held);
+    const entity = united.entities.get("student/stu_1");
+    expect(entity?.attributes).toEqual({ health_score: 71, segment: "healthy" });
+    expect(entity?.changedIn).toEqual({});
+    expect(united.recent).toBe(held.recent);
+  });
+
+  test("that contradict what is held change nothing", () => {
+    const same = apply([upsert("stu_1", 2, { health_score: 5 })], held);
+    expect(same.entities).toBe(held.entities);
+  });
+
+  test("of an older version add nothing", () => {
+    const same = apply([upsert("stu_1", 1, { segment: "healthy" })], held);
+    expect(same.entities).toBe(held.entities);
+  });
+});
+
+describe("a complete snapshot", () => {
+  const before = applyUpdates(
+    emptyReplica,
+    [
+      {
+        updates: [upsert("named", 1), upsert("gone", 1)],
+        origin: { message: 3, asked: undefined },
+      },
+      { updates: [upsert("late", 1)], origin: { message: 4, asked: undefined } },
+    ],
+    [],
+    0,
+  );
+  const census = { named: new Set(["student/named"]), asked: 3, message: 6 };
+  const after = retainEntities(before, census, always, 0);
+
+  test("drops what it does not name and what came before it was asked for", () => {
+    expect(after.order).toEqual(["student/late", "student/named"]);
+    expect(after.recent[0]).toMatchObject({ kind: "removed", id: "gone" });
+  });
+
+  test("says nothing of what only left the view", () => {
+    const silent = retainEntities(before, census, () => false, 0);
+    expect(silent.order).toEqual(after.order);
+    expect(silent.recent).toBe(before.recent);
+  });
+
+  test("a late duplicate does not bring it back, a newer version does", () => {
+    expect(apply([upsert("gone", 1)], after).order).toEqual(after.order);
+    expect(apply([upsert("gone", 2)], after).order).toContain("student/gone");
+  });
+
+  test("the answer to a sync that was sent later brings it back, an earlier one does not", () => {
+    const answer = (asked: number) => [
+      { updates: [upsert("gone", 1)], origin: { message: 9, asked } },
+    ];
+    expect(applyUpdates(after, answer(5), [], 0).order).toEqual(after.order);
+    expect(applyUpdates(after, answer(6), [], 0).order).toContain("student/gone");
+  });
+
+  test("what it shows was there before, so it is not told as new", () => {
+    const first = { updates: [upsert("stu_1", 1)], origin: { message: 1, asked: 0 } };
+    expect(applyUpdates(emptyReplica, [first], [], 0).recent).toEqual([]);
+  });
+
+  test("what it repairs is told", () => {
+    const missed = {
+      updates: [upsert("named", 2, { health_score: 5 })],
+      origin: { message: 5, asked: 3 },
+    };
+    expect(applyUpdates(before, [missed], [], 0).recent[0]).toMatchObject({ kind: "changed" });
   });
 });
 

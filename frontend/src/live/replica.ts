@@ -1,6 +1,6 @@
 import { entityTypes } from "@contracts/zz_attributes.ts";
 import type { EntityType, Version } from "@contracts/zz_types.ts";
-import { compareVersions } from "@contracts/version.ts";
+import { judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
 import type { Attributes, AttributeValue, Rejection, Update, Upsert } from "./read-frame.ts";
 import { TombstoneDraft, type Tombstones } from "./tombstones.ts";
 
@@ -14,6 +14,8 @@ export interface Entity {
   readonly version: Version;
   readonly attributes: Attributes;
   readonly writtenAt: string;
+  /** The number of the message that brought this version. */
+  readonly message: number;
   /** For each attribute that changed while we watched: the number of its latest change. */
   readonly changedIn: Readonly<Record<string, number>>;
 }
@@ -33,7 +35,7 @@ export interface Change {
   readonly id: string;
   /** Unix milliseconds, by this machine's clock. */
   readonly receivedAt: number;
-  /** `appeared`: we had not seen this entity before; that does not make it a new one. */
+  /** `appeared`: it was not among what is watched before; that does not make it a new one. */
   readonly kind: "appeared" | "changed" | "removed";
   /** Of a `changed` entity, in the order of the contract; the writer's own clock is not among them. */
   readonly differences: readonly Difference[];
@@ -61,9 +63,6 @@ export interface Replica {
   /** The latest changes, newest first. */
   readonly recent: readonly Change[];
   readonly counters: Counters;
-  /** When the first and the latest update were applied. Unix milliseconds, by this machine's clock. */
-  readonly firstAppliedAt: number | undefined;
-  readonly lastAppliedAt: number | undefined;
 }
 
 export const emptyReplica: Replica = {
@@ -72,8 +71,6 @@ export const emptyReplica: Replica = {
   tombstones: new Map(),
   recent: [],
   counters: { applied: 0, superseded: 0, rejected: {} },
-  firstAppliedAt: undefined,
-  lastAppliedAt: undefined,
 };
 
 const recentLimit = 12;
@@ -85,17 +82,38 @@ export function entityKey(type: EntityType, id: string): EntityKey {
 /**
  * Applies updates. For each entity the highest version wins, whatever order they come in and however
  * often; one that is not higher than the version held, or buried, is counted and changes nothing
- * else. `now` is in unix milliseconds.
+ * else, but that attributes of the same version are united. `now` is in unix milliseconds.
  */
 export function applyUpdates(
   replica: Replica,
-  updates: readonly Update[],
+  batches: readonly Batch<Update>[],
   rejections: readonly Rejection[],
   now: number,
 ): Replica {
   const draft = new Draft(replica, now);
-  for (const update of updates) draft.apply(update);
+  for (const { updates, origin } of batches) {
+    for (const update of updates) draft.apply(update, origin);
+  }
   return draft.finish(rejections);
+}
+
+/**
+ * Drops the entities that a complete snapshot does not name and that last changed before its sync was
+ * sent. Of those it is told that they are gone for which `isWatched` holds; the others only left what
+ * the page watches.
+ */
+export function retainEntities(
+  replica: Replica,
+  { named, asked, message }: Census,
+  isWatched: (entity: Entity) => boolean,
+  now: number,
+): Replica {
+  const draft = new Draft(replica, now);
+  for (const entity of replica.entities.values()) {
+    if (named.has(entity.key) || entity.message > asked) continue;
+    draft.drop(entity, message, isWatched(entity));
+  }
+  return draft.finish([]);
 }
 
 /** Copies each part of a replica when it first has to write to it. */
@@ -105,6 +123,7 @@ class Draft {
   readonly #tombstones: TombstoneDraft;
   #entities: Map<EntityKey, Entity> | undefined;
   #changes: Change[] = [];
+  #applied = 0;
   #superseded = 0;
   #reorder = false;
 
@@ -114,59 +133,83 @@ class Draft {
     this.#tombstones = new TombstoneDraft(base.tombstones, now);
   }
 
-  apply(update: Update): void {
+  apply(update: Update, origin: Origin): void {
     const key = entityKey(update.type, update.id);
-    const entities = this.#entities ?? this.#base.entities;
-    const held = entities.get(key);
-    const heldVersion = held?.version ?? this.#tombstones.version(key);
-    if (heldVersion && compareVersions(update.version, heldVersion) <= 0) {
-      this.#superseded += 1;
-      return;
+    const held = (this.#entities ?? this.#base.entities).get(key);
+    switch (judge(update, origin, held, this.#tombstones.get(key))) {
+      case "newer":
+        if (update.operation === "REMOVE") this.#remove(key, update, origin.message, held);
+        else this.#upsert(key, update, origin, held);
+        return;
+      case "same":
+        this.#superseded += 1;
+        if (held && update.operation === "UPSERT") this.#complete(held, update.attributes);
+        return;
+      case "older":
+        this.#superseded += 1;
     }
-    if (update.operation === "REMOVE") this.#remove(key, update, held);
-    else this.#upsert(key, update, held);
   }
 
-  #upsert(key: EntityKey, update: Upsert, held: Entity | undefined): void {
-    const differences = held ? compareAttributes(held.attributes, update.attributes) : [];
-    const number = this.#record(key, update, held ? "changed" : "appeared", differences);
+  /** Forgets an entity at the version held. */
+  drop(entity: Entity, message: number, isTold: boolean): void {
+    this.#applied += 1;
+    this.#tombstones.bury(entity.key, entity.version, message);
+    this.#write().delete(entity.key);
+    this.#reorder = true;
+    if (isTold) this.#tell(entity.key, entity, "removed", []);
+  }
+
+  #upsert(key: EntityKey, update: Upsert, origin: Origin, held: Entity | undefined): void {
+    this.#applied += 1;
+    const { type, id, version, attributes, writtenAt } = update;
     const changedIn: Record<string, number> = { ...held?.changedIn };
-    for (const { name } of differences) changedIn[name] = number;
-
-    this.#entities ??= new Map(this.#base.entities);
-    this.#entities.set(key, {
-      key,
-      type: update.type,
-      id: update.id,
-      version: update.version,
-      attributes: update.attributes,
-      writtenAt: update.writtenAt,
-      changedIn,
-    });
-    if (held) return;
-    this.#reorder = true;
-    this.#tombstones.unearth(key);
+    if (held) {
+      const differences = compareAttributes(held.attributes, attributes);
+      for (const { name } of differences) changedIn[name] = this.#number;
+      this.#tell(key, update, "changed", differences);
+    } else {
+      this.#reorder = true;
+      this.#tombstones.unearth(key);
+      // What a snapshot shows was there before: nothing has changed.
+      if (origin.asked === undefined) this.#tell(key, update, "appeared", []);
+    }
+    const { message } = origin;
+    this.#write().set(key, { key, type, id, version, attributes, writtenAt, message, changedIn });
   }
 
-  #remove(key: EntityKey, update: Update, held: Entity | undefined): void {
-    this.#tombstones.bury(key, update.version);
-    this.#record(key, update, "removed", []);
+  #complete(held: Entity, update: Attributes): void {
+    const attributes = unite(held.attributes, update);
+    if (attributes !== held.attributes) this.#write().set(held.key, { ...held, attributes });
+  }
+
+  #remove(key: EntityKey, update: Update, message: number, held: Entity | undefined): void {
+    this.#applied += 1;
+    this.#tombstones.bury(key, update.version, message);
+    this.#tell(key, update, "removed", []);
     if (!held) return;
-    this.#entities ??= new Map(this.#base.entities);
-    this.#entities.delete(key);
+    this.#write().delete(key);
     this.#reorder = true;
   }
 
-  #record(
+  #write(): Map<EntityKey, Entity> {
+    this.#entities ??= new Map(this.#base.entities);
+    return this.#entities;
+  }
+
+  /** That of the latest applied update. */
+  get #number(): number {
+    return this.#base.counters.applied + this.#applied;
+  }
+
+  #tell(
     key: EntityKey,
-    { type, id }: Update,
+    { type, id }: Pick<Change, "type" | "id">,
     kind: Change["kind"],
     differences: readonly Difference[],
-  ): number {
-    const number = this.#base.counters.applied + this.#changes.length + 1;
+  ): void {
     const visible = differences.filter(({ name }) => name !== "last_updated");
     this.#changes.push({
-      number,
+      number: this.#number,
       key,
       type,
       id,
@@ -174,29 +217,26 @@ class Draft {
       kind,
       differences: visible,
     });
-    return number;
   }
 
   finish(rejections: readonly Rejection[]): Replica {
     const base = this.#base;
-    const entities = this.#entities ?? base.entities;
-    const applied = this.#changes.length;
     const counters = {
-      applied: base.counters.applied + applied,
+      applied: this.#number,
       superseded: base.counters.superseded + this.#superseded,
       rejected: countRejections(base.counters.rejected, rejections),
     };
-    if (applied === 0) return { ...base, counters };
+    const entities = this.#entities ?? base.entities;
+    const changes = this.#changes.toReversed();
+    if (this.#applied === 0) return { ...base, entities, counters };
     return {
       entities,
       order: this.#reorder
         ? [...entities.values()].sort(byTypeAndId).map(({ key }) => key)
         : base.order,
       tombstones: this.#tombstones.finish(),
-      recent: [...this.#changes.reverse(), ...base.recent].slice(0, recentLimit),
+      recent: changes.length > 0 ? [...changes, ...base.recent].slice(0, recentLimit) : base.recent,
       counters,
-      firstAppliedAt: base.firstAppliedAt ?? this.#now,
-      lastAppliedAt: this.#now,
     };
   }
 }

@@ -4,6 +4,8 @@ export interface Tombstone {
   readonly version: Version;
   /** Unix milliseconds, by this machine's clock. */
   readonly buriedAt: number;
+  /** The number of the message that said so. */
+  readonly message: number;
 }
 
 /** What was removed, so that a late update does not bring it back. Oldest first. */
@@ -26,15 +28,15 @@ export class TombstoneDraft {
     this.#now = now;
   }
 
-  version(key: string): Version | undefined {
-    return (this.#copy ?? this.#base).get(key)?.version;
+  get(key: string): Tombstone | undefined {
+    return (this.#copy ?? this.#base).get(key);
   }
 
-  bury(key: string, version: Version): void {
+  bury(key: string, version: Version, message: number): void {
     this.#copy ??= new Map(this.#base);
     // Deleted first, so that the map stays in order of burial.
     this.#copy.delete(key);
-    this.#copy.set(key, { version, buriedAt: this.#now });
+    this.#copy.set(key, { version, buriedAt: this.#now, message });
   }
 
   unearth(key: string): void {

@@ -45,6 +45,8 @@ test("is connected exactly while the socket is open", async () => {
 });
 
 test("new handlers do not reopen the socket, and the latest is called", () => {
+  // What is heard here is no frame.
+  vi.spyOn(console, "warn").mockReturnValue();
   const heard: string[] = [];
   const { rerender } = renderHook(
     ({ name }) =>

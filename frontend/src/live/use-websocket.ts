@@ -1,6 +1,6 @@
 import { useCallback, useInsertionEffect, useRef, useSyncExternalStore } from "react";
-import type { ConnectionStatus } from "./connection.ts";
-import { connectionStatus, joinConnection } from "./shared-connection.ts";
+import type { ConnectionStatus } from "./live-client.ts";
+import { joinClient, sharedClient } from "./shared-client.ts";
 
 export interface WebSocketHandlers {
   /** Called with the data of each message, in order. A new function does not reopen the socket. */
@@ -8,14 +8,15 @@ export interface WebSocketHandlers {
 }
 
 export interface WebSocketState {
-  /** True exactly while the socket is open. */
+  /** True exactly while a socket is open. */
   readonly isConnected: boolean;
   readonly status: ConnectionStatus;
 }
 
 /**
  * Keeps a WebSocket to `url` open while the component is mounted. All components of a page that name
- * the same URL share one socket. A changed `url` leaves the old socket, which closes unless others use it.
+ * the same URL share one socket. A changed `url` leaves the old socket, which closes unless others use
+ * it. What is heard is what the page's hooks watch; where none of them watches anything, it is everything.
  */
 export function useWebSocket(url: string, handlers: WebSocketHandlers = {}): WebSocketState {
   const latest = useRef(handlers);
@@ -24,11 +25,11 @@ export function useWebSocket(url: string, handlers: WebSocketHandlers = {}): Web
   });
 
   const join = useCallback(
-    (onStatus: () => void) =>
-      joinConnection(url, { onMessage: (data) => latest.current.onMessage?.(data), onStatus }),
+    (onState: () => void) =>
+      joinClient(url, { onMessage: (data) => latest.current.onMessage?.(data), onState }),
     [url],
   );
-  const status = useSyncExternalStore(join, () => connectionStatus(url));
+  const status = useSyncExternalStore(join, () => sharedClient(url)?.state.status ?? "stopped");
 
   return { isConnected: status === "open", status };
 }

@@ -1,8 +1,10 @@
-import type { Socket, SocketConstructor } from "../live/connection.ts";
+import type { Socket, SocketConstructor } from "../live/live-client.ts";
 
 /** A WebSocket whose network is the test. */
 export class FakeSocket implements Socket {
   readonly url: string;
+  /** What the page has sent, in order. */
+  readonly sent: string[] = [];
   state: "connecting" | "open" | "closed" = "connecting";
   onopen: Socket["onopen"] = null;
   onmessage: Socket["onmessage"] = null;
@@ -10,6 +12,11 @@ export class FakeSocket implements Socket {
 
   constructor(url: string) {
     this.url = url;
+  }
+
+  send(data: string): void {
+    if (this.state === "connecting") throw new DOMException("not open yet", "InvalidStateError");
+    if (this.state === "open") this.sent.push(data);
   }
 
   close(): void {

@@ -1,4 +1,6 @@
+import { insightDigestKey } from "@contracts/digest.ts";
 import type { EntityType, Version } from "@contracts/zz_types.ts";
+import type { Batch } from "../live/merge.ts";
 import type {
   Attributes,
   InsightAttributes,
@@ -33,19 +35,55 @@ export function remove(id: string, revision: number, type: EntityType = "student
   };
 }
 
+/** Updates that are no answer to anything, as those of the first message. */
+export function batch<U>(...updates: readonly U[]): Batch<U>[] {
+  return [{ updates, origin: { message: 1, asked: undefined } }];
+}
+
 /** A frame as the server sends it. */
 export function frame(...updates: readonly (Upsert | Remove)[]): string {
-  return JSON.stringify({
-    type: "METRIC_UPDATE",
-    version: 1,
-    timestamp: writtenAt,
-    data: updates.map(({ type, id, writtenAt: written_at, ...rest }) => ({
-      entity_type: type,
-      entity_id: id,
-      written_at,
-      ...rest,
-    })),
+  return encode("METRIC_UPDATE", { data: updates.map(wireUpdate) });
+}
+
+/** The answer to a sync whose digest was right. */
+export function synced(syncId: number): string {
+  return encode("SYNCED", { sync_id: syncId });
+}
+
+export interface SnapshotPart {
+  readonly part?: number;
+  readonly parts?: number;
+  readonly entities?: readonly (Upsert | Remove)[];
+  readonly insights?: readonly InsightUpdate[];
+}
+
+/** A part of the answer to a sync; unless told otherwise, the only one. */
+export function snapshot(
+  syncId: number,
+  { part = 1, parts = 1, entities = [], insights = [] }: SnapshotPart = {},
+): string {
+  return encode("SNAPSHOT", {
+    sync_id: syncId,
+    part,
+    parts,
+    entities: entities.map(wireUpdate),
+    insights: insights.map(wireInsight),
+    ...(part === parts && { digest: "00000000000000000000000000000000" }),
   });
+}
+
+/** Any frame as the server sends it. */
+export function encode(type: string, content: object = {}, timestamp = writtenAt): string {
+  return JSON.stringify({ type, version: 1, timestamp, ...content });
+}
+
+function wireUpdate({ type, id, writtenAt: written_at, ...rest }: Upsert | Remove): object {
+  return { entity_type: type, entity_id: id, written_at, ...rest };
+}
+
+function wireInsight({ key, writtenAt: written_at, ...rest }: InsightUpdate): object {
+  const [pk, sk] = key.replace(/^insight\//, "").split("\t");
+  return { insight_id: { pk, sk }, written_at, ...rest };
 }
 
 /** An insight about a student, found in that second after ten. */
@@ -58,7 +96,7 @@ export function finding(
   const timestamp = new Date(Date.parse(writtenAt) + second * 1000).toISOString();
   return {
     operation: "UPSERT",
-    key: `insight#${student}/${timestamp}`,
+    key: insightDigestKey(`insight#${student}`, timestamp),
     version: version(revision),
     writtenAt,
     attributes: {
@@ -89,13 +127,5 @@ export function lost(student: string, revision: number, second = 0): InsightUpda
 
 /** A frame of insights as the server sends it. */
 export function insightFrame(...updates: readonly InsightUpdate[]): string {
-  return JSON.stringify({
-    type: "INSIGHT_CREATED",
-    version: 1,
-    timestamp: writtenAt,
-    data: updates.map(({ key, writtenAt: written_at, ...rest }) => {
-      const [pk, sk] = key.split("/");
-      return { insight_id: { pk, sk }, written_at, ...rest };
-    }),
-  });
+  return encode("INSIGHT_CREATED", { data: updates.map(wireInsight) });
 }

@@ -1,22 +1,33 @@
 import Box from "@mui/material/Box";
 import Chip from "@mui/material/Chip";
 import Typography from "@mui/material/Typography";
-import { useMetrics } from "../../api/live.ts";
-import type { Replica } from "../../live/replica.ts";
-import { formatAgo, formatClock } from "../../ui/format.ts";
-import { useNow } from "../../ui/use-now.ts";
+import { useId } from "react";
+import { useFreshness } from "../../api/live.ts";
+import { describeFreshness, explainFreshness } from "./describe-freshness.ts";
 
-/** Says whether updates can arrive, and when the last one did. */
-export function ConnectionStatus({ isConnected }: { isConnected: boolean }) {
-  const tone = isConnected ? "success" : "error";
+/** Says whether updates arrive, and how current what is shown is. */
+export function ConnectionStatus() {
+  const { freshness, isLive } = useFreshness();
+  const id = useId();
+  const isDoubtful = freshness.kind !== "live";
+  const tone = !isLive ? "error" : isDoubtful ? "warning" : "success";
   return (
     <Box sx={{ display: "flex", alignItems: "center", gap: { xs: 1, sm: 1.75 }, minWidth: 0 }}>
-      <LastUpdate />
-      <Box role="status" aria-label="Connection">
+      <Typography
+        id={id}
+        variant="body2"
+        component="p"
+        noWrap
+        title={explainFreshness(freshness)}
+        sx={{ color: "text.secondary", textAlign: "right" }}
+      >
+        {describeFreshness(freshness)}
+      </Typography>
+      <Box role="status" aria-label="Connection" aria-describedby={id}>
         <Chip
           size="small"
-          label={isConnected ? "Live" : "Disconnected"}
-          icon={<Dot isBeating={isConnected} />}
+          label={isLive ? "Live" : "Disconnected"}
+          icon={<Dot isBeating={isLive && !isDoubtful} />}
           sx={{
             height: 28,
             px: 0.5,
@@ -56,26 +67,5 @@ function Dot({ isBeating }: { isBeating: boolean }) {
         ...(isBeating && beating),
       }}
     />
-  );
-}
-
-const lastUpdate = ({ lastAppliedAt }: Replica) => ({ at: lastAppliedAt });
-
-function LastUpdate() {
-  const { at } = useMetrics(lastUpdate);
-  const now = useNow();
-  return (
-    <Typography
-      variant="body2"
-      component="p"
-      noWrap
-      sx={{ color: "text.secondary", textAlign: "right" }}
-      title={at === undefined ? undefined : `Arrived at ${formatClock(at)}`}
-    >
-      <Box component="span" sx={{ display: { xs: "none", sm: "inline" } }}>
-        {at === undefined ? "No update yet" : "Last update "}
-      </Box>
-      {at !== undefined && formatAgo(Math.max(0, now - at))}
-    </Typography>
   );
 }

@@ -1,16 +1,16 @@
 import { expect, test } from "vitest";
 import { applyUpdates, emptyReplica } from "../../live/replica.ts";
-import { upsert } from "../../testing/wire.ts";
+import { batch, upsert } from "../../testing/wire.ts";
 import { countByTab, filterKeys, sortKeys } from "./arrange.ts";
 
 const { order, entities } = applyUpdates(
   emptyReplica,
-  [
+  batch(
     upsert("stu_1", 1, { health_score: 9, last_updated: "2026-11-22T12:00:00+02:00" }),
     upsert("stu_2", 1, { health_score: 100, last_updated: "2026-11-22T11:00:00Z" }),
     upsert("stu_10", 1, { segment: "healthy", last_updated: "2026-11-22T09:00:00Z" }),
     upsert("tut_1", 1, { health_score: 50 }, "tutor"),
-  ],
+  ),
   [],
   0,
 );

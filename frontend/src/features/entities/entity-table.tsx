@@ -18,8 +18,14 @@ const sortInterval = 2_000;
 
 const entitiesOf = ({ entities, order }: Replica) => ({ entities, order });
 
-/** All entities that this page knows, as they change. */
-export function EntityTable({ isConnected }: { isConnected: boolean }) {
+export interface EntityTableProps {
+  readonly isConnected: boolean;
+  /** All entities were here at least once. */
+  readonly isComplete: boolean;
+}
+
+/** All entities, as they change. */
+export function EntityTable({ isConnected, isComplete }: EntityTableProps) {
   const { entities, order } = useMetrics(entitiesOf);
   const [tab, setTab] = useState<Tab>("all");
   const [search, setSearch] = useState("");
@@ -102,7 +108,7 @@ export function EntityTable({ isConnected }: { isConnected: boolean }) {
           <Box sx={{ position: "sticky", left: 0 }}>
             <NothingToShow
               isConnected={isConnected}
-              seen={entities.size}
+              isComplete={isComplete}
               tab={tab}
               search={wanted}
             />
@@ -181,14 +187,12 @@ function useSorting(columns: readonly Column[], isHeld: boolean): SortingState {
   return { sorting, sortBy, basis };
 }
 
-interface NothingToShowProps {
-  readonly isConnected: boolean;
-  readonly seen: number;
+interface NothingToShowProps extends EntityTableProps {
   readonly tab: Tab;
   readonly search: string;
 }
 
-function NothingToShow({ isConnected, seen, tab, search }: NothingToShowProps) {
+function NothingToShow({ isConnected, isComplete, tab, search }: NothingToShowProps) {
   if (search.trim() !== "") {
     return (
       <EmptyState icon="search" title="No id matches">
@@ -196,19 +200,20 @@ function NothingToShow({ isConnected, seen, tab, search }: NothingToShowProps) {
       </EmptyState>
     );
   }
-  if (!isConnected && seen === 0) {
-    return (
+  if (!isComplete) {
+    return isConnected ? (
+      <EmptyState icon="pulse" title="Waiting for the table…">
+        All rows appear as soon as they have come.
+      </EmptyState>
+    ) : (
       <EmptyState icon="plug" title="Not connected">
         The dashboard cannot reach its server and keeps trying. Rows appear once it can.
       </EmptyState>
     );
   }
   return (
-    <EmptyState
-      icon="pulse"
-      title={seen === 0 ? "Waiting for the first update…" : `No ${tab} has changed yet`}
-    >
-      Rows appear as they change: each shows up with its first update, and stays.
+    <EmptyState icon="pulse" title={tab === "all" ? "The table is empty" : `There is no ${tab}`}>
+      A row appears as soon as somebody writes one.
     </EmptyState>
   );
 }

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { applyInsights, noFindings, type Finding } from "../../live/findings.ts";
-import { finding } from "../../testing/wire.ts";
+import { batch, finding } from "../../testing/wire.ts";
 import { bandOf, countBands, titleOf } from "./bands.ts";
 
 function found(attributes: object): Finding {
-  const [only] = applyInsights(noFindings, [finding("stu_1", 1, attributes)], 0).latest;
+  const [only] = applyInsights(noFindings, batch(finding("stu_1", 1, attributes)), 0).latest;
   if (!only) throw new Error("it was not applied");
   return only;
 }

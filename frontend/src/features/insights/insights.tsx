@@ -5,22 +5,22 @@ import Tooltip from "@mui/material/Tooltip";
 import Typography from "@mui/material/Typography";
 import { insightAttributes } from "@contracts/zz_attributes.ts";
 import { memo, useState } from "react";
-import { useInsights } from "../../api/live.ts";
-import type { Finding, Findings } from "../../live/findings.ts";
+import { useInsights, useTime } from "../../api/live.ts";
+import type { Finding } from "../../live/findings.ts";
 import { formatAgo, formatChoice, formatInstant, formatScore } from "../../ui/format.ts";
 import { Panel } from "../../ui/panel.tsx";
-import { useNow } from "../../ui/use-now.ts";
 import { bandOf, bands, countBands, paletteOf, titleOf, type Band } from "./bands.ts";
 import { CriticalNotice } from "./critical-notice.tsx";
-
-const latestFindings = (findings: Findings) => findings.latest;
 
 /** So many are in the page at a time; the others are counted. */
 const shownLimit = 60;
 
-/** What was found about entities in the last day, the newest first. */
-export function Insights() {
-  const findings = useInsights(latestFindings);
+/**
+ * What was found about entities in the last day, the newest first. `isComplete`: all of it was here at
+ * least once.
+ */
+export function Insights({ isComplete }: { isComplete: boolean }) {
+  const findings = useInsights();
   const [band, setBand] = useState<Band | null>(null);
   const chosen = band ? findings.filter((finding) => bandOf(finding) === band) : findings;
   const shown = chosen.slice(0, shownLimit);
@@ -60,7 +60,9 @@ export function Insights() {
           <Typography variant="body2" sx={{ p: 2.25, color: "text.secondary" }}>
             {band && findings.length > 0
               ? `None of these is ${band}.`
-              : "None since this page was opened."}
+              : isComplete
+                ? "None in the last day."
+                : "None has come yet."}
           </Typography>
         ) : (
           <Box component="ol" sx={{ listStyle: "none", m: 0, p: 0 }}>
@@ -190,7 +192,7 @@ const FindingItem = memo(function FindingItem({ finding }: { finding: Finding })
 
 /** It alone renders again as time goes by. */
 function Age({ finding: { foundAt, attributes } }: { finding: Finding }) {
-  const now = useNow();
+  const now = useTime();
   const by = attributes.model_used ? ` by ${attributes.model_used}` : "";
   return (
     <Typography

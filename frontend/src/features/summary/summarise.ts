@@ -11,12 +11,10 @@ export interface Summary {
   /** Over the students: a session with a tutor, in a subject, is counted once. */
   readonly sessions30d: number;
   /** Entities of any type. */
-  readonly seen: number;
-  /** Unix milliseconds. */
-  readonly since: number | undefined;
+  readonly entities: number;
 }
 
-export function summarise({ entities, firstAppliedAt }: Replica): Summary {
+export function summarise({ entities }: Replica): Summary {
   let students = 0;
   let scored = 0;
   let health = 0;
@@ -42,7 +40,6 @@ export function summarise({ entities, firstAppliedAt }: Replica): Summary {
     atRisk,
     churned,
     sessions30d,
-    seen: entities.size,
-    since: firstAppliedAt,
+    entities: entities.size,
   };
 }

@@ -3,14 +3,14 @@ import Tooltip from "@mui/material/Tooltip";
 import Typography from "@mui/material/Typography";
 import { useId, type ReactNode } from "react";
 import { useMetrics } from "../../api/live.ts";
-import { formatCount, formatMinute, formatScore, none } from "../../ui/format.ts";
+import { formatCount, formatScore, none } from "../../ui/format.ts";
 import { Panel } from "../../ui/panel.tsx";
 import { toneOfHealth } from "../../ui/tone.ts";
 import { ToneBar } from "../../ui/tone-bar.tsx";
 import { summarise, type Summary } from "./summarise.ts";
 
-/** `hasGap`: the connection was lost at least once, so updates may have been missed. */
-export function SummaryCards({ hasGap }: { hasGap: boolean }) {
+/** `isComplete`: all entities were here at least once. */
+export function SummaryCards({ isComplete }: { isComplete: boolean }) {
   const summary = useMetrics(summarise);
   const { students, averageHealth, atRisk, churned, sessions30d } = summary;
   const isEmpty = students === 0;
@@ -29,9 +29,9 @@ export function SummaryCards({ hasGap }: { hasGap: boolean }) {
       >
         <Card
           label="Students"
-          definition="Students that this page has received an update of."
+          definition="Students in the marketplace, whatever their segment."
           value={isEmpty ? none : formatCount(students)}
-          note={isEmpty ? "none seen yet" : "seen by this page"}
+          note={isEmpty ? "none yet" : "in all segments"}
         />
         <Card
           label="Average health"
@@ -60,7 +60,7 @@ export function SummaryCards({ hasGap }: { hasGap: boolean }) {
           note={isEmpty ? "students" : `${formatScore(sessions30d / students)} a student`}
         />
       </Box>
-      <Coverage summary={summary} hasGap={hasGap} />
+      <Coverage summary={summary} isComplete={isComplete} />
     </Box>
   );
 }
@@ -120,19 +120,17 @@ function Card({ label, definition, value, note }: CardProps) {
   );
 }
 
-function Coverage({ summary: { seen, since }, hasGap }: { summary: Summary; hasGap: boolean }) {
-  const seenText =
-    since === undefined
-      ? "Nothing seen yet: an entity counts from its first update on."
-      : `Computed from ${formatCount(seen)} ${seen === 1 ? "entity" : "entities"} seen since ${formatMinute(since)}. One that has not changed since is not counted.`;
+function Coverage({ summary, isComplete }: { summary: Summary; isComplete: boolean }) {
+  const { entities } = summary;
+  const counted = `${formatCount(entities)} ${entities === 1 ? "entity" : "entities"}`;
+  const soFar = entities === 0 ? "Nothing has come yet." : `Computed from ${counted} so far.`;
   return (
     <Typography
       variant="caption"
       component="p"
       sx={{ mt: 1, px: 0.25, minHeight: { xs: 36, sm: 18 }, color: "text.secondary" }}
     >
-      {seenText}
-      {hasGap && " Changes made while disconnected show when their rows change again."}
+      {isComplete ? `Computed from the whole table: ${counted}.` : soFar}
     </Typography>
   );
 }

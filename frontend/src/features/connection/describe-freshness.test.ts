@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import type { Freshness } from "../../live/freshness.ts";
+import { formatMinute } from "../../ui/format.ts";
+import { describeFreshness } from "./describe-freshness.ts";
+
+const noon = Date.parse("2026-11-22T12:00:00.000Z");
+
+test.each<[Freshness, string]>([
+  [{ kind: "live", age: 0 }, "live, 0.0 s"],
+  [{ kind: "live", age: 640 }, "live, 0.6 s"],
+  [{ kind: "live", age: 9_949 }, "live, 9.9 s"],
+  [{ kind: "live", age: 9_960 }, "live, 10 s"],
+  [{ kind: "live", age: 24_400 }, "live, 24 s"],
+  [{ kind: "catching_up" }, "catching up"],
+  [{ kind: "stale", since: noon }, `stale since ${formatMinute(noon)}`],
+  [{ kind: "stale", since: undefined }, "stale"],
+  [{ kind: "offline", since: noon }, "offline"],
+])("%j reads %s", (freshness, text) => {
+  expect(describeFreshness(freshness)).toBe(text);
+});
