@@ -130,7 +130,7 @@ func others(s scenarios) []Cell {
 			Workload: sample.Workload{Connections: 4000, Updates: 10, Entities: 20, Pool: inFlight, WarmUp: 4000, Quota: 30_000},
 			Settings: stub.Settings{LatencyMS: 20},
 			MaxPosts: 2 * MaxPosts, // the end, when fewer are in flight, should not count for much
-			Feed:     50,           // so that each connection always waits for something
+			Feed:     20,           // three or four updates in the time of a post to each: it always waits for something
 		},
 		memory(Memory10, 10_000, s.rounds, at()), memory(Memory20, 20_000, s.rounds, []string{SDK, Ours}),
 		memory(Registered, 100_000, 1, []string{Ours}),
