@@ -41,6 +41,7 @@ Options:
   --fanout HOW          who serves a fanout queue: worker (default), or function, as on Lambda
   --auth HOW            who may connect: everybody (open, the default), or whoever has a
                         ticket for a token (ticket); .local/env says where to get them
+  --lifetime D          how long the gateway lets a connection be open (default 2h, as AWS)
   --verbose             print every line that every part logs
   --install             install and build everything, then end
   --help                print this
@@ -58,6 +59,7 @@ type flags struct {
 	dashboardPort, gatewayPort             int
 	shards, previousShards                 int
 	fanout, auth                           string
+	lifetime                               time.Duration
 }
 
 func main() {
@@ -87,6 +89,7 @@ func parse(args []string) (flags, error) {
 	set.IntVar(&f.previousShards, "previous-shards", 0, "")
 	set.StringVar(&f.fanout, "fanout", "worker", "")
 	set.StringVar(&f.auth, "auth", string(topology.AuthOpen), "")
+	set.DurationVar(&f.lifetime, "lifetime", topology.ConnectionLifetime, "")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return f, err
@@ -104,6 +107,9 @@ func parse(args []string) (flags, error) {
 	}
 	if auth := topology.Auth(f.auth); auth != topology.AuthOpen && auth != topology.AuthTicket {
 		return f, fmt.Errorf("--auth is %s or %s, not %q", topology.AuthOpen, topology.AuthTicket, f.auth)
+	}
+	if f.lifetime <= 0 || f.lifetime > topology.ConnectionLifetime {
+		return f, fmt.Errorf("--lifetime is a time as 20s, up to %s, not %s", topology.ConnectionLifetime, f.lifetime)
 	}
 	return f, nil
 }
@@ -144,6 +150,7 @@ func run(args []string) error {
 		DashboardPort: f.dashboardPort, GatewayPort: f.gatewayPort,
 		Topology: topology.New(topology.Options{
 			Shards: f.shards, PreviousShards: f.previousShards, FanoutFunction: f.fanout == "function", Auth: topology.Auth(f.auth),
+			Lifetime: f.lifetime,
 		}),
 		Say: say, Tell: teller(terminal, f.verbose),
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBannersPathIsOneThatAShellTakes(t *testing.T) {
@@ -31,14 +32,14 @@ func TestBannersPathIsOneThatAShellTakes(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	f, err := parse([]string{"--headless", "--no-simulate", "--ready-file", "r", "--dir=d e", "--gateway-port", "1", "--dashboard-port", "2", "--verbose", "--shards", "4", "--previous-shards=1", "--fanout", "function", "--auth", "ticket"})
-	if want := (flags{headless: true, noSimulate: true, verbose: true, readyFile: "r", dir: "d e", gatewayPort: 1, dashboardPort: 2, shards: 4, previousShards: 1, fanout: "function", auth: "ticket"}); err != nil || f != want {
+	f, err := parse([]string{"--headless", "--no-simulate", "--ready-file", "r", "--dir=d e", "--gateway-port", "1", "--dashboard-port", "2", "--verbose", "--shards", "4", "--previous-shards=1", "--fanout", "function", "--auth", "ticket", "--lifetime", "20s"})
+	if want := (flags{headless: true, noSimulate: true, verbose: true, readyFile: "r", dir: "d e", gatewayPort: 1, dashboardPort: 2, shards: 4, previousShards: 1, fanout: "function", auth: "ticket", lifetime: 20 * time.Second}); err != nil || f != want {
 		t.Errorf("got %+v, %v; want %+v", f, err, want)
 	}
 	if _, err := parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("-h gives %v", err)
 	}
-	for _, args := range [][]string{{"--shards", "0"}, {"--shards", "17"}, {"--previous-shards", "-1"}, {"--fanout", "cloud"}, {"--auth", "none"}} {
+	for _, args := range [][]string{{"--shards", "0"}, {"--shards", "17"}, {"--previous-shards", "-1"}, {"--fanout", "cloud"}, {"--auth", "none"}, {"--lifetime", "3h"}, {"--lifetime", "0s"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v is accepted", args)
 		}
@@ -52,7 +53,7 @@ func TestParse(t *testing.T) {
 
 // The help is written by hand; it must not forget an option.
 func TestUsageNamesEachOption(t *testing.T) {
-	for _, name := range []string{"headless", "no-simulate", "ready-file", "dir", "dashboard-port", "gateway-port", "shards", "previous-shards", "fanout", "auth", "verbose", "install", "help"} {
+	for _, name := range []string{"headless", "no-simulate", "ready-file", "dir", "dashboard-port", "gateway-port", "shards", "previous-shards", "fanout", "auth", "lifetime", "verbose", "install", "help"} {
 		if !strings.Contains(usage, "  --"+name+" ") {
 			t.Errorf("the help does not name --%s", name)
 		}
