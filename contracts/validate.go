@@ -1,10 +1,8 @@
 package contracts
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"math"
 	"math/big"
 	"slices"
@@ -12,12 +10,7 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
-
-const schemaBase = "https://iops-dashboard.dev/contracts/"
 
 // ValidateProducer checks a document that is about to be sent against the closed schema of its kind.
 // It returns nil or an [Invalid].
@@ -96,8 +89,8 @@ func validateTree(role string, k Kind, tree any) error {
 	if !ok {
 		return Invalid{Keyword: KeywordUnknownType, Message: "no schema for " + quote(string(k))}
 	}
-	if err := compiled().Validate(tree); err != nil {
-		return explain(err)
+	if faults, _ := compiled().check(tree, nil); len(faults) > 0 {
+		return slices.MinFunc(faults, compareFaults).Invalid
 	}
 	return nil
 }
@@ -110,7 +103,7 @@ func parse(document []byte, maxBytes int) (any, error) {
 	if !utf8.Valid(document) {
 		return nil, Invalid{Keyword: KeywordUTF8, Message: "is not valid UTF-8"}
 	}
-	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	tree, err := decode(document)
 	if err != nil {
 		// The decoder's own text may quote the document.
 		return nil, Invalid{Keyword: KeywordSyntax, Message: "is not one JSON value"}
@@ -197,117 +190,12 @@ func decimal(r *big.Rat) string {
 }
 
 // compiledSchemas maps role and kind to a schema that is compiled when it is first used.
-var compiledSchemas = sync.OnceValue(func() map[string]func() *jsonschema.Schema {
-	out := map[string]func() *jsonschema.Schema{}
+var compiledSchemas = sync.OnceValue(func() map[string]func() *schema {
+	out := map[string]func() *schema{}
 	for _, k := range kinds {
-		for _, role := range []string{"", "consumer/"} {
-			name := role + string(k.kind)
-			out[name] = sync.OnceValue(func() *jsonschema.Schema { return compile(schemaBase + name + ".json") })
+		for role, folder := range map[string]string{"": "schemas/", "consumer/": "consumer/"} {
+			out[role+string(k.kind)] = sync.OnceValue(func() *schema { return compile(folder + string(k.kind) + ".json") })
 		}
 	}
 	return out
 })
-
-// compile panics where the embedded schemas do not compile: no test would have passed.
-func compile(id string) *jsonschema.Schema {
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	err := fs.WalkDir(Schemas, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := Schemas.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(content))
-		if err != nil {
-			return err
-		}
-		return compiler.AddResource(schemaBase+strings.TrimPrefix(path, "schemas/"), document)
-	})
-	if err != nil {
-		panic("contracts: " + err.Error())
-	}
-	return compiler.MustCompile(id)
-}
-
-// explain picks the fault to report out of a validator's tree of complaints.
-func explain(err error) error {
-	verr, ok := err.(*jsonschema.ValidationError)
-	if !ok {
-		return Invalid{Keyword: "type", Message: "cannot be validated"}
-	}
-	faults := collect(nil, verr)
-	if len(faults) == 0 {
-		return Invalid{Keyword: "type", Message: "does not match its schema"}
-	}
-	return slices.MinFunc(faults, compareFaults).Invalid
-}
-
-// collect walks to the leaves, which are the faults; what is above only says how they were reached.
-func collect(faults []fault, e *jsonschema.ValidationError) []fault {
-	if len(e.Causes) > 0 {
-		_, nullable := e.ErrorKind.(*kind.AnyOf)
-		for _, cause := range e.Causes {
-			// An anyOf is "this, or null". Of a value that is not null only the first says anything useful.
-			if t, isType := cause.ErrorKind.(*kind.Type); nullable && isType && slices.Equal(t.Want, []string{"null"}) {
-				continue
-			}
-			faults = collect(faults, cause)
-		}
-		return faults
-	}
-	add := func(keyword, message string, member ...string) {
-		at := append(slices.Clone(e.InstanceLocation), member...)
-		faults = append(faults, fault{Invalid{pointerTo(at), keyword, message}, len(at)})
-	}
-	switch k := e.ErrorKind.(type) {
-	case *kind.Required:
-		for _, name := range k.Missing {
-			add("required", "is missing", name)
-		}
-	case *kind.AdditionalProperties:
-		for _, name := range k.Properties {
-			add("additionalProperties", "is not declared in the schema", name)
-		}
-	case *kind.FalseSchema:
-		if strings.HasSuffix(e.SchemaURL, "/unevaluatedProperties") {
-			add("unevaluatedProperties", "is not declared in the schema")
-		} else {
-			add("false", "must not be here")
-		}
-	case *kind.Type:
-		add("type", "must be "+strings.Join(k.Want, " or ")+", not "+k.Got)
-	case *kind.Enum:
-		add("enum", fmt.Sprintf("must be one of %v", k.Want))
-	case *kind.Const:
-		add("const", fmt.Sprintf("must be %v", k.Want))
-	case *kind.Format:
-		add("format", "is not a valid "+k.Want)
-	case *kind.Pattern:
-		add("pattern", "must match "+k.Want)
-	case *kind.Minimum:
-		add("minimum", "must be at least "+decimal(k.Want)+", not "+decimal(k.Got))
-	case *kind.Maximum:
-		add("maximum", "must be at most "+decimal(k.Want)+", not "+decimal(k.Got))
-	case *kind.MinLength:
-		add("minLength", fmt.Sprintf("must have at least %d characters, not %d", k.Want, k.Got))
-	case *kind.MaxLength:
-		add("maxLength", fmt.Sprintf("must have at most %d characters, not %d", k.Want, k.Got))
-	case *kind.MinItems:
-		add("minItems", fmt.Sprintf("must have at least %d items, not %d", k.Want, k.Got))
-	case *kind.MaxItems:
-		add("maxItems", fmt.Sprintf("must have at most %d items, not %d", k.Want, k.Got))
-	case *kind.UniqueItems:
-		add("uniqueItems", fmt.Sprintf("items %d and %d are equal", k.Duplicates[0], k.Duplicates[1]))
-	default:
-		path := e.ErrorKind.KeywordPath()
-		keyword := "schema"
-		if len(path) > 0 {
-			keyword = path[0]
-		}
-		add(keyword, "does not match its schema")
-	}
-	return faults
-}
