@@ -23,8 +23,12 @@ const (
 	perFrame  = 60
 )
 
-// warmPosts is how many posts warm up a variant that posts fast.
-const warmPosts = 4000
+// warmPosts is how many posts warm up a variant that posts fast, and warmSocket for each socket of a larger pool than
+// usual: a socket takes about 1 ms of CPU to dial, in which others post.
+const (
+	warmPosts  = 4000
+	warmSocket = 32
+)
 
 // pool is how many posts are in flight where nothing else is said.
 const pool = 64
@@ -176,8 +180,8 @@ func (c Cell) run(v Variant, round int) Run {
 	} else {
 		frames = divideUp(w.Updates, v.PerFrame)
 	}
-	if v.cheap() && c.Settings.LatencyMS == 0 && w.WarmUp > 0 {
-		w.WarmUp = warmPosts // what dials when it has to, has dialed then
+	if v.cheap() && w.WarmUp > 0 && (c.Settings.LatencyMS == 0 || w.Pool > pool) {
+		w.WarmUp = max(warmPosts, warmSocket*w.Pool) // what dials when it has to, has dialed then
 	}
 	scale := 1.0
 	switch allowed := max(1, c.limit(v)/w.Connections); {

@@ -104,3 +104,18 @@ func TestTimeIsBounded(t *testing.T) {
 		t.Logf("quick %t: %d runs, %s", quick, len(runs), cost)
 	}
 }
+
+// Who dials when it has to has a socket for each post in flight when the clock starts; who is slow anyway is not kept
+// waiting for that.
+func TestPoolsAreWarm(t *testing.T) {
+	t.Parallel()
+	runs, err := New(Options{Scenarios: []string{Latency}, Rounds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs {
+		if warm := r.Workload.WarmUp >= 16*r.Workload.Pool; warm != r.Variant.cheap() {
+			t.Errorf("%s: %d posts before %d are in flight", r.Variant.Name, r.Workload.WarmUp, r.Workload.Pool)
+		}
+	}
+}
