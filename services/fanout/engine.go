@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/iops-dashboard/live/services/internal/run"
@@ -18,7 +17,6 @@ type engine struct {
 	running sync.WaitGroup
 
 	readers chan struct{} // one place for each read of the registry
-	crossed atomic.Int64
 
 	mu         sync.Mutex
 	closed     bool
@@ -87,8 +85,9 @@ func (e *engine) startPosters(n int) {
 
 // post serves mailboxes until the engine is closed.
 func (e *engine) post() {
+	room := make([]target, 2) // a mailbox has a place for its type and one for *, mostly
 	for box := e.next(); box != nil; box = e.next() {
-		e.serve(box)
+		e.serve(box, room)
 	}
 }
 

@@ -413,8 +413,33 @@ func TestTenantsNeverCross(t *testing.T) {
 		r.wantFrames("a", "stu_1@1")
 		r.wantFrames("b", "stu_1@2")
 		r.wantQueue(0, 0)
-		if got := len(r.log.with("the registry names another tenant's connection")); got != 2 {
-			t.Errorf("%d crossings noticed", got)
+		if got := len(r.log.with("the registry names another tenant's connection")); got != 2 || r.crossed != 2 {
+			t.Errorf("%d crossings logged, %d counted", got, r.crossed)
+		}
+	})
+}
+
+// An event that was sorted to another tenant is shown to nobody, and its message comes again.
+func TestEventsOfAnotherTenantAreKeptBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(r *rig) {
+		r.connect("acme", "a", grown)
+		r.connect("umbrella", "b", grown)
+		events, _ := r.worker.majors.decode([]queue.Message{
+			{Body: encode(t, newEvent("acme", "stu_1", 1))}, {Body: encode(t, newEvent("umbrella", "stu_2", 1))},
+		})
+		e := r.worker.newEngine(t.Context())
+		defer e.close()
+		fates := make(chan fate, 1)
+		e.give(&parcel{tenant: "acme", events: events, end: func(what fate) { fates <- what }})
+		if what := <-fates; what != failed {
+			t.Errorf("the messages are %v, want them to come again", what)
+		}
+		synctest.Wait() // for the posts
+		r.wantFrames("a", "stu_1@1")
+		r.wantFrames("b", "")
+		if got := len(r.log.with("events were sorted to another tenant")); got != 1 || r.crossed != 1 {
+			t.Errorf("%d crossings logged, %d counted", got, r.crossed)
 		}
 	})
 }

@@ -40,9 +40,10 @@ type target struct {
 // maxIdlePlans bounds the plans that are kept for others who may stand at the same place.
 const maxIdlePlans = 64
 
-// draw plans a mailbox's next posts. Nothing may wait for it: then the plan is nil.
-func (t *tenant) draw(b *mailbox) drain {
-	var d drain
+// draw plans a mailbox's next posts. Nothing may wait for it: then the plan is nil. The targets are
+// written to room, if they fit.
+func (t *tenant) draw(b *mailbox, room []target) drain {
+	d := drain{targets: room[:0]}
 	var key planKey
 	for _, p := range b.places {
 		if p.cursor == p.channel.head {

@@ -9,8 +9,8 @@ import (
 	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
-// serve posts a mailbox everything that waits for it, and acts on the verdict.
-func (e *engine) serve(box *mailbox) {
+// serve posts a mailbox everything that waits for it, and acts on the verdict. The poster lends it room.
+func (e *engine) serve(box *mailbox, room []target) {
 	// First the permission and then the plan: what comes while it waits is in the frame.
 	if !e.pace.wait(e.ctx) {
 		e.finish(box, drain{}, true, interrupted, e.ctx.Err())
@@ -18,7 +18,7 @@ func (e *engine) serve(box *mailbox) {
 	}
 	e.mu.Lock()
 	owed := box.owed
-	d := box.tenant.draw(box)
+	d := box.tenant.draw(box, room)
 	e.mu.Unlock()
 
 	v, err := delivered, error(nil)

@@ -18,6 +18,8 @@ type Meter interface {
 	// Depth is told, from time to time, how many messages are under way, and how many mailboxes have
 	// something waiting.
 	Depth(messages, mailboxes int)
+	// Crossed is told of what was about to cross tenants, and was kept back.
+	Crossed(n int)
 }
 
 type unmetered struct{}
@@ -26,6 +28,7 @@ func (unmetered) Post(telemetry.Post)   {}
 func (unmetered) Round(telemetry.Round) {}
 func (unmetered) Settled(time.Duration) {}
 func (unmetered) Depth(int, int)        {}
+func (unmetered) Crossed(int)           {}
 
 func (e *engine) report(r *round, what fate) {
 	var age time.Duration

@@ -43,6 +43,7 @@ type rig struct {
 	mu      sync.Mutex
 	reports []report
 	posts   map[string]int // by verdict
+	crossed int
 }
 
 // report is what a Meter is told of a round.
@@ -113,7 +114,7 @@ func (r *rig) end() {
 	}
 }
 
-// Post, Round, Settled and Depth make the rig a Meter.
+// Post, Round, Settled, Depth and Crossed make the rig a Meter.
 func (r *rig) Post(p telemetry.Post) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,6 +132,12 @@ func (r *rig) Round(told telemetry.Round) {
 
 func (r *rig) Settled(time.Duration) {}
 func (r *rig) Depth(int, int)        {}
+
+func (r *rig) Crossed(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crossed += n
+}
 
 // wantPosts checks how many posts had a verdict.
 func (r *rig) wantPosts(verdict string, want int) {

@@ -140,6 +140,7 @@ func (e *engine) readAudience(t *tenant) {
 		}
 		t.rounds++
 		r := newRound(t.rounds, t.waiting)
+		e.keepOwn(t, r)
 		t.waiting, t.round = nil, r
 		t.sweepPlans()
 		e.rounds[r] = struct{}{}
@@ -192,11 +193,23 @@ func (e *engine) read(t *tenant, r *round) error {
 	return nil
 }
 
+// keepOwn leaves out of a round the events of other tenants. There are none, unless they were sorted wrongly; then
+// the round fails, so that they come again and end among the dead letters.
+func (e *engine) keepOwn(t *tenant, r *round) {
+	all := len(r.events)
+	r.events = slices.DeleteFunc(r.events, func(v *event) bool { return v.tenant != t.name })
+	if crossed := all - len(r.events); crossed > 0 {
+		r.failed = true
+		e.Meter.Crossed(crossed)
+		e.Log.ErrorContext(e.ctx, "events were sorted to another tenant", "messages", crossed)
+	}
+}
+
 // meet gives a connection that the registry names its place, and has it posted what is new.
 func (e *engine) meet(t *tenant, r *round, w registry.Watcher) {
 	if w.Tenant != t.name {
 		// Nothing may cross a tenant, even if the registry is wrong.
-		e.crossed.Add(1)
+		e.Meter.Crossed(1)
 		e.Log.ErrorContext(e.ctx, "the registry names another tenant's connection", registry.LogID(w.ID))
 		return
 	}

@@ -41,7 +41,7 @@ type Fanout struct {
 	recorder *Recorder
 	posts    sync.Map // *Counter by verdict
 
-	frameBytes, updatesPosted, rowsRead, conflated                        *Counter
+	frameBytes, updatesPosted, rowsRead, conflated, crossed               *Counter
 	updatesPerFrame, mailboxWait, postDuration, writeToPost, queueAge     *Distribution
 	readWait, roundDuration, settleDuration, messagesUnderWay, boxesDepth *Distribution
 }
@@ -54,6 +54,7 @@ func NewFanout(r *Recorder) *Fanout {
 		updatesPosted:    r.Counter("UpdatesPosted", Count),
 		rowsRead:         r.Counter("RegistryRowsRead", Count),
 		conflated:        r.Counter("UpdatesConflated", Count),
+		crossed:          r.Counter(CrossTenant, Count),
 		updatesPerFrame:  r.Distribution("UpdatesPerFrame", Count),
 		mailboxWait:      r.Distribution("MailboxWait", Milliseconds),
 		postDuration:     r.Distribution("PostDuration", Milliseconds),
@@ -105,5 +106,8 @@ func (f *Fanout) Depth(messages, mailboxes int) {
 	f.messagesUnderWay.Observe(float64(messages))
 	f.boxesDepth.Observe(float64(mailboxes))
 }
+
+// Crossed counts what was about to cross tenants, as [CrossTenant].
+func (f *Fanout) Crossed(n int) { f.crossed.Add(n) }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

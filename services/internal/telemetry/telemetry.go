@@ -22,6 +22,10 @@ import (
 // Namespace is the CloudWatch namespace of all metrics.
 const Namespace = "IOpsDashboard"
 
+// CrossTenant is the metric of what was about to reach somebody of another tenant, or who may not see its type, and
+// was kept back by the last check before it is sent. It is 0, or a fault of ours: alarm at 1.
+const CrossTenant = "CrossTenant"
+
 // Unit is a unit of CloudWatch:
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 type Unit string

@@ -72,6 +72,7 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 				})
 				f.Settled(8 * time.Millisecond)
 				f.Depth(3, 4)
+				f.Crossed(1)
 			}
 		})
 	}
@@ -122,7 +123,7 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 		"/fanout/delivered/Posts": 400, "/fanout/closed/Posts": 400, "/fanout/done/Messages": 4800, "/fanout/UpdatesPosted": 4000,
 		"/fanout/RegistryRowsRead": 40_000, "/fanout/UpdatesConflated": 800, "/fanout/WriteToPostLatency": 23, "/fanout/UpdatesPerFrame": 10,
 		"/fanout/QueueAge": 5, "/fanout/RoundDuration": 9, "/fanout/MailboxDepth": 4, "/fanout/MessagesUnderWay": 3, "/fanout/FrameBytes": 1_600_000,
-		"/fanout/ReadWait": 6, "/fanout/MailboxWait": 1.5, "/fanout/PostDuration": 7, "/fanout/SettleDuration": 8,
+		"/fanout/ReadWait": 6, "/fanout/MailboxWait": 1.5, "/fanout/PostDuration": 7, "/fanout/SettleDuration": 8, "/fanout/CrossTenant": 400,
 	} {
 		if sums[name] != want {
 			t.Errorf("%s is %v, want %v", name, sums[name], want)
