@@ -81,7 +81,7 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, c *connectio
 	}
 	began := time.Now()
 	said, err := g.ask(r, function, ev)
-	log := g.cfg.Logger.With("connection_id", c.id, "function", function, "duration_ms", time.Since(began).Milliseconds())
+	log := g.cfg.Logger.With(logID(c.id), "function", function, "duration_ms", time.Since(began).Milliseconds())
 	switch {
 	case errors.Is(err, errUnauthorized):
 		log.InfoContext(r.Context(), "gateway: connection not authorized", "status", http.StatusUnauthorized)

@@ -31,6 +31,9 @@ type Config struct {
 	RouteSelection string
 	// StageVariables appear in CONNECT, MESSAGE and DISCONNECT events when there are some. Defaults to none.
 	StageVariables map[string]string
+	// WantSignature refuses management requests that nobody has signed, as AWS does. Who signed, and whether the
+	// signature is right, is not looked at. Defaults to taking all.
+	WantSignature bool
 	// Limits are the quotas. Defaults to AWS's.
 	Limits Limits
 	// Assumed holds what AWS does not document. Defaults to what is believed.
@@ -40,8 +43,8 @@ type Config struct {
 	// Intercept, if set, wraps the management API, and nothing else: a test can hold, fail or observe a POST with it.
 	// Defaults to nothing.
 	Intercept func(http.Handler) http.Handler
-	// Logger gets one line for each connection's outcome and for each failed invocation; never a payload, a query string
-	// or a header. Defaults to silence.
+	// Logger gets one line for each connection's outcome and for each failed invocation; never a payload, a query string,
+	// a header or a connection id, but the start of its hash. Defaults to silence.
 	Logger *slog.Logger
 }
 

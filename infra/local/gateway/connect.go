@@ -61,7 +61,7 @@ func (g *Gateway) runConnect(w http.ResponseWriter, r *http.Request, c *connecti
 		return response{}, false
 	}
 	if answer.StatusCode > 299 {
-		g.cfg.Logger.InfoContext(r.Context(), "gateway: connection rejected", "connection_id", c.id, "status", answer.StatusCode)
+		g.cfg.Logger.InfoContext(r.Context(), "gateway: connection rejected", logID(c.id), "status", answer.StatusCode)
 		g.reject(w, answer)
 		return response{}, false
 	}
@@ -96,7 +96,7 @@ func (g *Gateway) reject(w http.ResponseWriter, answer response) {
 
 // serve upgrades and runs the connection to its end, $disconnect included.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *connection, answer response) {
-	log := g.cfg.Logger.With("connection_id", c.id)
+	log := g.cfg.Logger.With(logID(c.id))
 	ctx := context.WithoutCancel(r.Context())
 
 	// Registered before 101 goes out: a client that has seen 101 must be found. What is posted meanwhile waits in the queue.
@@ -121,8 +121,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *connection, a
 		g.run(c, ws, up.sock, lost)
 	}
 	why, _ := c.endedWhy()
-	log.InfoContext(ctx, "gateway: connection ended", "code", why.code, "reason", why.reason,
-		"duration_ms", time.Since(c.client.connectedAt).Milliseconds())
+	ended := log.With("code", why.code, "duration_ms", time.Since(c.client.connectedAt).Milliseconds())
+	if !why.byPeer { // what a client gives as its reason may be anything
+		ended = ended.With("reason", why.reason)
+	}
+	ended.InfoContext(ctx, "gateway: connection ended")
 	g.disconnect(c, why)
 }
 

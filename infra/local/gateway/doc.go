@@ -48,7 +48,8 @@
 //
 // # Not imitated
 //
-//   - IAM and SigV4: every request is treated as allowed, signed or not.
+//   - IAM and SigV4: every request is treated as allowed. With Config.WantSignature one that nobody has signed is
+//     403 {"message":"Missing Authentication Token"}; what the signature is worth is not checked.
 //   - Conditions, NotAction and NotResource in an authorizer's policy. It is read for $connect alone, as on AWS.
 //   - TLS, custom domains, base path mappings, more than one stage, route-level throttling.
 //   - Route responses (two-way routes), request models, mapping templates, non-proxy integrations.

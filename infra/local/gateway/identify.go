@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -14,6 +16,13 @@ func newID() string {
 	var b [11]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.URLEncoding.EncodeToString(b[:])
+}
+
+// logID names a connection in a log, by the start of its hash, as the services do: who has a connection's id and the
+// permission can post to that browser.
+func logID(id string) slog.Attr {
+	sum := sha256.Sum256([]byte(id))
+	return slog.String("connection_id", hex.EncodeToString(sum[:8]))
 }
 
 // wellFormed tells an id that may have existed from one that cannot.

@@ -49,7 +49,7 @@ func (g *Gateway) integrate(ctx context.Context, c *connection, function string,
 	began := time.Now()
 	answer, err := g.call(ctx, function, ev)
 	if err != nil {
-		g.cfg.Logger.WarnContext(ctx, "gateway: integration failed", "connection_id", c.id, "route_key", ev.RequestContext.RouteKey,
+		g.cfg.Logger.WarnContext(ctx, "gateway: integration failed", logID(c.id), "route_key", ev.RequestContext.RouteKey,
 			"function", function, "err", err, "duration_ms", time.Since(began).Milliseconds())
 	}
 	return answer, err

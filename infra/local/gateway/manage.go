@@ -18,6 +18,10 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, "LimitExceededException", "Too Many Requests")
 		return
 	}
+	if g.cfg.WantSignature && !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential=") {
+		refuse(w, http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
+		return
+	}
 	if !wellFormed(id) {
 		refuse(w, http.StatusBadRequest, "BadRequestException", "Invalid connectionId: "+id)
 		return

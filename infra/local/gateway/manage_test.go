@@ -102,16 +102,20 @@ func TestAcceptedPostsAreWrittenBeforeTheClose(t *testing.T) {
 	r.closedWith(ws, 1000, "Connection Closed Normally")
 }
 
-// The real client must see what it sees on AWS.
-func TestSDKClient(t *testing.T) {
-	r := start(t, gateway.Config{Routes: allRoutes})
-	client := management.New(management.Options{
+func managementClient(r *rig) *management.Client {
+	return management.New(management.Options{
 		BaseEndpoint:     aws.String(r.base),
 		Region:           "us-east-1",
 		Credentials:      credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:       r.http,
 		RetryMaxAttempts: 1,
 	})
+}
+
+// The real client must see what it sees on AWS.
+func TestSDKClient(t *testing.T) {
+	r := start(t, gateway.Config{Routes: allRoutes})
+	client := managementClient(r)
 	ctx := t.Context()
 	send := func(id string, data []byte) error {
 		_, err := client.PostToConnection(ctx, &management.PostToConnectionInput{ConnectionId: &id, Data: data})
@@ -264,4 +268,25 @@ func TestInterceptWrapsTheManagementAPIOnly(t *testing.T) {
 		t.Fatal(got)
 	}
 	r.read(ws)
+}
+
+// Where signatures are wanted, who has none learns nothing of a connection, and does nothing to it.
+func TestUnsignedRequestsAreRefused(t *testing.T) {
+	r := start(t, gateway.Config{Routes: allRoutes, WantSignature: true})
+	ws, id := r.open()
+	for _, target := range []string{id, never, "nope"} {
+		for _, method := range []string{"POST", "GET", "DELETE"} {
+			status, header, text := r.call(method, "/prod/@connections/"+target, "x")
+			if status != 403 || header.Get("x-amzn-ErrorType") != "MissingAuthenticationTokenException" || text != `{"message":"Missing Authentication Token"}` {
+				t.Errorf("%s of %s: %d %s", method, target, status, text)
+			}
+		}
+	}
+	client := managementClient(r)
+	if _, err := client.PostToConnection(t.Context(), &management.PostToConnectionInput{ConnectionId: &id, Data: []byte("signed")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.read(ws); got != "signed" {
+		t.Errorf("the client got %q", got)
+	}
 }

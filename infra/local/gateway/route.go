@@ -101,7 +101,7 @@ func (g *Gateway) receive(c *connection, body []byte) {
 // tell sends the client one of the gateway's own frames. A reader too slow to take it does without.
 func (g *Gateway) tell(c *connection, message, requestID string) {
 	if err := c.offer(failureFrame(message, c.id, requestID)); errors.Is(err, errFull) {
-		g.cfg.Logger.WarnContext(g.life, "gateway: frame dropped, the reader's buffer is full", "connection_id", c.id, "message", message)
+		g.cfg.Logger.WarnContext(g.life, "gateway: frame dropped, the reader's buffer is full", logID(c.id), "message", message)
 	}
 }
 
