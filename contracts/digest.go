@@ -3,7 +3,9 @@ package contracts
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +48,11 @@ func InsightDigestKey(id InsightID) string {
 //
 // The browser works it out in the same way (ts/digest.ts); both are tested on vectors/digest.json.
 func Digest(rows []DigestRow) string {
+	return hex.EncodeToString(sumOf(rows, 16))
+}
+
+// sumOf returns the first bytes of the hash of rows.
+func sumOf(rows []DigestRow, size int) []byte {
 	lines := make([]string, len(rows))
 	for i, row := range rows {
 		lines[i] = row.Key + "\t" + strconv.FormatInt(row.Version.Epoch, 10) + "\t" + strconv.FormatInt(row.Version.Revision, 10) + "\n"
@@ -55,7 +62,59 @@ func Digest(rows []DigestRow) string {
 	for _, line := range lines {
 		hash.Write([]byte(line)) // never fails
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
+	return hash.Sum(nil)[:size]
+}
+
+// Rows fall into slices by their keys, so that a browser and a server which hold almost the same find out
+// where they differ.
+const (
+	// DigestSlices is how many there are.
+	DigestSlices = 64
+	// sliceBytes are those of a digest that tell whether a slice is the same: 48 bits. Two that differ pass
+	// for the same once in 2^48, and then the digest of all still tells.
+	sliceBytes = 6
+	// sliceChars are the characters in which they are written.
+	sliceChars = sliceBytes / 3 * 4
+)
+
+// DigestSlice returns the slice, counted from 0, of the row with a key: of the FNV-1a hash of its bytes, of
+// 32 bits, the upper half xor the lower one, modulo [DigestSlices].
+func DigestSlice(key string) int {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(key)) // never fails
+	sum := hash.Sum32()
+	return int((sum>>16 ^ sum) % DigestSlices)
+}
+
+// SliceDigests returns what a sync says of the slices of its rows: of each in turn the first 6 bytes of the
+// hash from which [Digest] is made, in base64.
+func SliceDigests(rows []DigestRow) string {
+	var sliced [DigestSlices][]DigestRow
+	for _, row := range rows {
+		i := DigestSlice(row.Key)
+		sliced[i] = append(sliced[i], row)
+	}
+	sums := make([]byte, 0, DigestSlices*sliceBytes)
+	for _, slice := range sliced {
+		sums = append(sums, sumOf(slice, sliceBytes)...)
+	}
+	return base64.StdEncoding.EncodeToString(sums)
+}
+
+// DifferentSlices returns the slices in which two results of [SliceDigests] differ, in order; none if one of
+// them is no such result.
+func DifferentSlices(a, b string) []int {
+	var different []int
+	for i := range DigestSlices {
+		from, to := i*sliceChars, (i+1)*sliceChars
+		if to > min(len(a), len(b)) {
+			return nil
+		}
+		if a[from:to] != b[from:to] {
+			different = append(different, i)
+		}
+	}
+	return different
 }
 
 // Which insights count.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type digestVectors struct {
 		Why          string
 		Rows         []digestVectorRow
 		Text, Digest string
+		Slices       map[int]string // those that are not empty
 	}
 	Insights []struct {
 		Why      string
@@ -74,7 +76,76 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%s: has the digest of another set of rows", v.Why)
 		}
 		seen[v.Digest] = v.Text
+
+		empty := SliceDigests(nil)
+		different := DifferentSlices(empty, SliceDigests(rows))
+		if want := slices.Sorted(maps.Keys(v.Slices)); !slices.Equal(different, want) {
+			t.Errorf("%s: there are rows in the slices %v, want %v", v.Why, different, want)
+		}
+		for _, i := range different {
+			if got := SliceDigests(rows)[8*i : 8*i+8]; got != v.Slices[i] {
+				t.Errorf("%s: slice %d is %s, want %s", v.Why, i, got, v.Slices[i])
+			}
+		}
 	}
+}
+
+func TestDifferentSlices(t *testing.T) {
+	t.Parallel()
+	row := rapid.Custom(func(t *rapid.T) DigestRow {
+		return DigestRow{Key: rapid.StringMatching(`[a-d]{1,3}`).Draw(t, "key"), Version: Version{Revision: rapid.Int64Range(0, 2).Draw(t, "revision")}}
+	})
+	rows := rapid.SliceOfNDistinct(row, 0, 30, func(r DigestRow) string { return r.Key })
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rows.Draw(t, "a"), rows.Draw(t, "b")
+		want := map[int]bool{}
+		for _, pair := range [][2][]DigestRow{{a, b}, {b, a}} {
+			for _, r := range pair[0] {
+				if !slices.Contains(pair[1], r) {
+					want[DigestSlice(r.Key)] = true
+				}
+			}
+		}
+		if got := DifferentSlices(SliceDigests(a), SliceDigests(b)); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+			t.Fatalf("%v differ, want %v", got, want)
+		}
+	})
+	for _, other := range []string{"", SliceDigests(nil)[8:]} {
+		if got := DifferentSlices(SliceDigests([]DigestRow{{Key: "a"}}), other); got != nil {
+			t.Errorf("%v differ from nothing", got)
+		}
+	}
+}
+
+// Ids that count up are spread over the slices: the fullest has at most twice its share.
+func TestSlicesAreEven(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"student/stu_%d", "student/stu_%04d", "insight/insight#stu_%d\t2026-11-22T10:00:00.000Z"} {
+		var sizes [DigestSlices]int
+		for n := range 1000 {
+			sizes[DigestSlice(fmt.Sprintf(form, n))]++
+		}
+		if most := slices.Max(sizes[:]); most > 2*1000/DigestSlices {
+			t.Errorf("%s: %d of 1000 are in one slice", form, most)
+		}
+	}
+}
+
+func BenchmarkDigest(b *testing.B) {
+	var rows []DigestRow
+	for n := range 1000 {
+		rows = append(rows, DigestRow{Key: fmt.Sprintf("student/stu_%04d", n), Version: Version{Epoch: 1_795_000_000_000, Revision: int64(n)}})
+	}
+	b.Run("whole", func(b *testing.B) {
+		for b.Loop() {
+			Digest(rows)
+		}
+	})
+	b.Run("slices", func(b *testing.B) {
+		for b.Loop() {
+			SliceDigests(rows)
+		}
+	})
 }
 
 // The digest of any set of rows is one that a frame may carry, whatever the order.
@@ -88,7 +159,7 @@ func TestDigestsAreOfTheContract(t *testing.T) {
 			}
 		}), 0, 8, func(r DigestRow) string { return r.Key }).Draw(t, "rows")
 		sum := Digest(rows)
-		document := fmt.Sprintf(`{"action":"sync","sync_id":1,"views":[],"digest":%q}`, sum)
+		document := fmt.Sprintf(`{"action":"sync","sync_id":1,"views":[],"digest":%q,"slices":%q}`, sum, SliceDigests(rows))
 		if err := ValidateProducer(KindSyncCommandV1, []byte(document)); err != nil {
 			t.Fatal(err)
 		}

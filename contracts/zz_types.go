@@ -254,6 +254,10 @@ type SyncCommandV1 struct {
 	Views []ViewV1 `json:"views"`
 	// Of what the browser holds for these views. Absent: it wants a snapshot.
 	Digest *string `json:"digest,omitempty"`
+	// Of the same content as digest, so that the answer to one that differs may be a snapshot of what
+	// differs alone. Rows fall into 64 slices by a hash of their names; this is what sums up each, in
+	// turn, in 8 characters of base64. Absent, or without digest: a snapshot is of everything.
+	Slices *string `json:"slices,omitempty"`
 }
 
 // The only values of those fields of SyncCommandV1 that have just one.
@@ -275,6 +279,8 @@ func (v *SyncCommandV1) UnmarshalJSON(document []byte) error {
 			return readJSON(value, &v.Views)
 		case "digest":
 			return readOptionalText(value, &v.Digest)
+		case "slices":
+			return readOptionalText(value, &v.Slices)
 		}
 		return nil
 	})
@@ -1217,9 +1223,10 @@ func (v *ResyncFrameV1) UnmarshalJSON(document []byte) error {
 }
 
 // SnapshotFrameV1: One part of the answer to a sync whose digest differed: all that the
-// connection's views hold. Parts may arrive in any order, between other frames. When all are there,
-// what the browser holds for these views, what no part names and what last changed before the sync
-// was sent, is gone; an incomplete snapshot removes nothing.
+// connection's views hold, or that of it which is in the slices that it covers. Parts may arrive in
+// any order, between other frames. When all are there, what the browser holds for these views, in a
+// slice that is covered, what no part names and what last changed before the sync was sent, is
+// gone; an incomplete snapshot removes nothing.
 type SnapshotFrameV1 struct {
 	// Names the frame.
 	Type string `json:"type"`
@@ -1239,7 +1246,12 @@ type SnapshotFrameV1 struct {
 	Entities []UpdateV1 `json:"entities"`
 	// The insights of this part; there may be none. Never nil: null is not an array.
 	Insights []InsightUpdateV1 `json:"insights"`
-	// Of the whole snapshot. In its last part, where part equals parts, and in no other.
+	// The slices, counted from 0, that the snapshot covers: of the others the browser holds what the
+	// digest of its sync summed up, and no more. The same in all parts. Absent: it covers all, as it
+	// always does if the sync said no slices.
+	Covers []int64 `json:"covers,omitempty"`
+	// Of all that the views hold, in slices that the snapshot covers and in others. In its last part,
+	// where part equals parts, and in no other.
 	Digest *string `json:"digest,omitempty"`
 }
 
@@ -1269,6 +1281,8 @@ func (v *SnapshotFrameV1) UnmarshalJSON(document []byte) error {
 			return readJSON(value, &v.Entities)
 		case "insights":
 			return readJSON(value, &v.Insights)
+		case "covers":
+			return readJSON(value, &v.Covers)
 		case "digest":
 			return readOptionalText(value, &v.Digest)
 		}

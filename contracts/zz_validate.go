@@ -93,6 +93,10 @@ func (s *scanner) closedSyncCommandV1() {
 			seen = s.once(seen, 1<<4)
 			t := s.text()
 			s.check(matches2(t))
+		case "slices":
+			seen = s.once(seen, 1<<5)
+			t := s.text()
+			s.check(matches3(t))
 		default:
 			s.fail()
 		}
@@ -132,7 +136,7 @@ func (s *scanner) closedViewV1() {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -153,7 +157,7 @@ func (s *scanner) closedComparisonV1() {
 		case "attribute":
 			seen = s.once(seen, 1<<0)
 			t := s.text()
-			s.check(matches3(t))
+			s.check(matches4(t))
 		case "operator":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
@@ -213,7 +217,7 @@ func (s *scanner) closedRegion() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -261,7 +265,7 @@ func (s *scanner) closedStudent() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -309,7 +313,7 @@ func (s *scanner) closedSubject() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -381,7 +385,7 @@ func (s *scanner) closedTutor() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -425,7 +429,7 @@ func (s *scanner) closedInsightCreatedV1() {
 		case "time":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "datacontenttype":
 			seen = s.once(seen, 1<<6)
@@ -439,11 +443,11 @@ func (s *scanner) closedInsightCreatedV1() {
 		case "tenant":
 			seen = s.once(seen, 1<<8)
 			t := s.text()
-			s.check(matches6(t))
+			s.check(matches7(t))
 		case "traceparent":
 			seen = s.once(seen, 1<<9)
 			t := s.text()
-			s.check(matches7(t))
+			s.check(matches8(t))
 		case "data":
 			seen = s.once(seen, 1<<10)
 			s.closedInsightCreatedDataV1()
@@ -481,11 +485,11 @@ func (s *scanner) closedInsightCreatedDataV1() {
 		case "sequence":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches8(t))
+			s.check(matches9(t))
 		case "written_at":
 			seen = s.once(seen, 1<<4)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "current":
 			seen = s.once(seen, 1<<5)
@@ -515,7 +519,7 @@ func (s *scanner) closedInsightCreatedDataV1() {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -581,12 +585,12 @@ func (s *scanner) closedInsightID() {
 			seen = s.once(seen, 1<<0)
 			t := s.text()
 			s.check(hasRunes(t, 9, 264))
-			s.check(matches9(t))
+			s.check(matches10(t))
 		case "sk":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		default:
 			s.fail()
@@ -637,7 +641,7 @@ func (s *scanner) closedInsight() {
 		case "prediction_type":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches3(t))
+			s.check(matches4(t))
 		case "risk_score":
 			seen = s.once(seen, 1<<4)
 			s.numberIn(0, 100)
@@ -666,7 +670,7 @@ func (s *scanner) closedInsight() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "model_used":
 			seen = s.once(seen, 1<<9)
@@ -708,7 +712,7 @@ func (s *scanner) closedMetricUpdateV1() {
 		case "time":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "datacontenttype":
 			seen = s.once(seen, 1<<6)
@@ -722,11 +726,11 @@ func (s *scanner) closedMetricUpdateV1() {
 		case "tenant":
 			seen = s.once(seen, 1<<8)
 			t := s.text()
-			s.check(matches6(t))
+			s.check(matches7(t))
 		case "traceparent":
 			seen = s.once(seen, 1<<9)
 			t := s.text()
-			s.check(matches7(t))
+			s.check(matches8(t))
 		case "data":
 			seen = s.once(seen, 1<<10)
 			s.closedMetricUpdateDataV1()
@@ -775,11 +779,11 @@ func (s *scanner) closedMetricUpdateDataV1() {
 		case "sequence":
 			seen = s.once(seen, 1<<4)
 			t := s.text()
-			s.check(matches8(t))
+			s.check(matches9(t))
 		case "written_at":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "current":
 			seen = s.once(seen, 1<<6)
@@ -809,7 +813,7 @@ func (s *scanner) closedMetricUpdateDataV1() {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -918,7 +922,7 @@ func (s *scanner) closedErrorFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "code":
 			seen = s.once(seen, 1<<3)
@@ -932,11 +936,11 @@ func (s *scanner) closedErrorFrameV1() {
 			seen = s.once(seen, 1<<4)
 			t := s.text()
 			s.check(hasRunes(t, 0, 1024))
-			s.check(matches10(t))
+			s.check(matches11(t))
 		case "rule":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches11(t))
+			s.check(matches12(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<6)
 			s.integerIn(1, 9007199254740991)
@@ -966,7 +970,7 @@ func (s *scanner) closedInsightCreatedFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<3)
@@ -1026,7 +1030,7 @@ func (s *scanner) closedInsightUpdateV1() {
 		case "written_at":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.fail()
@@ -1076,7 +1080,7 @@ func (s *scanner) closedMetricUpdateFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<3)
@@ -1147,7 +1151,7 @@ func (s *scanner) closedUpdateV1() {
 		case "written_at":
 			seen = s.once(seen, 1<<6)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.fail()
@@ -1203,7 +1207,7 @@ func (s *scanner) closedReconnectFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<3)
@@ -1239,7 +1243,7 @@ func (s *scanner) closedResyncFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<3)
@@ -1272,7 +1276,7 @@ func (s *scanner) closedSnapshotFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<3)
@@ -1297,8 +1301,17 @@ func (s *scanner) closedSnapshotFrameV1() {
 				n1++
 				s.closedInsightUpdateV1()
 			}
-		case "digest":
+		case "covers":
 			seen = s.once(seen, 1<<8)
+			n1 := 0
+			for more := s.array(); more; more = s.item() {
+				n1++
+				s.check(n1 <= 64)
+				s.integerIn(0, 63)
+			}
+			s.check(n1 >= 1)
+		case "digest":
+			seen = s.once(seen, 1<<9)
 			t := s.text()
 			s.check(matches2(t))
 		default:
@@ -1324,7 +1337,7 @@ func (s *scanner) closedSyncedFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<3)
@@ -1347,7 +1360,7 @@ func (s *scanner) closedEntityReplyV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -1370,7 +1383,7 @@ func (s *scanner) closedInsightsPageV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -1402,7 +1415,7 @@ func (s *scanner) closedMetricsPageV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -1459,11 +1472,11 @@ func (s *scanner) closedProblemV1() {
 			seen = s.once(seen, 1<<6)
 			t := s.text()
 			s.check(hasRunes(t, 0, 1024))
-			s.check(matches10(t))
+			s.check(matches11(t))
 		case "rule":
 			seen = s.once(seen, 1<<7)
 			t := s.text()
-			s.check(matches11(t))
+			s.check(matches12(t))
 		case "retry_after_ms":
 			seen = s.once(seen, 1<<8)
 			s.integerIn(0, 3600000)
@@ -1485,16 +1498,16 @@ func (s *scanner) closedTicketV1() {
 		case "ticket":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches12(t))
+			s.check(matches13(t))
 		case "expires_at":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "timestamp":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.fail()
@@ -1514,7 +1527,7 @@ func (s *scanner) closedQuarantinedRecordV1() {
 		case "quarantined_at":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<2)
@@ -1554,7 +1567,7 @@ func (s *scanner) closedQuarantinedRecordV1() {
 			seen = s.once(seen, 1<<11)
 			t := s.text()
 			s.check(hasRunes(t, 1, math.MaxInt))
-			s.check(matches13(t))
+			s.check(matches14(t))
 		default:
 			s.fail()
 		}
@@ -1674,6 +1687,10 @@ func (s *scanner) openSyncCommandV1() {
 			seen = s.once(seen, 1<<4)
 			t := s.text()
 			s.check(matches2(t))
+		case "slices":
+			seen = s.once(seen, 1<<5)
+			t := s.text()
+			s.check(matches3(t))
 		default:
 			s.skip()
 		}
@@ -1708,7 +1725,7 @@ func (s *scanner) openViewV1() {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -1729,7 +1746,7 @@ func (s *scanner) openComparisonV1() {
 		case "attribute":
 			seen = s.once(seen, 1<<0)
 			t := s.text()
-			s.check(matches3(t))
+			s.check(matches4(t))
 		case "operator":
 			seen = s.once(seen, 1<<1)
 			s.text()
@@ -1784,7 +1801,7 @@ func (s *scanner) openRegion() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -1827,7 +1844,7 @@ func (s *scanner) openStudent() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -1870,7 +1887,7 @@ func (s *scanner) openSubject() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -1932,7 +1949,7 @@ func (s *scanner) openTutor() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "segment":
 			seen = s.once(seen, 1<<9)
@@ -1986,7 +2003,7 @@ func (s *scanner) openInsightCreatedV1(dst *InsightCreatedV1) {
 		case "time":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 			if dst != nil {
 				dst.Time = string(t)
@@ -2009,14 +2026,14 @@ func (s *scanner) openInsightCreatedV1(dst *InsightCreatedV1) {
 		case "tenant":
 			seen = s.once(seen, 1<<8)
 			t := s.text()
-			s.check(matches6(t))
+			s.check(matches7(t))
 			if dst != nil {
 				dst.Tenant = string(t)
 			}
 		case "traceparent":
 			seen = s.once(seen, 1<<9)
 			t := s.text()
-			s.check(matches7(t))
+			s.check(matches8(t))
 			if dst != nil {
 				dst.TraceParent = string(t)
 			}
@@ -2067,14 +2084,14 @@ func (s *scanner) openInsightCreatedDataV1(dst *InsightCreatedDataV1) {
 		case "sequence":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches8(t))
+			s.check(matches9(t))
 			if dst != nil {
 				dst.Sequence = string(t)
 			}
 		case "written_at":
 			seen = s.once(seen, 1<<4)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 			if dst != nil {
 				dst.WrittenAt = string(t)
@@ -2115,7 +2132,7 @@ func (s *scanner) openInsightCreatedDataV1(dst *InsightCreatedDataV1) {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -2184,7 +2201,7 @@ func (s *scanner) openInsightID(dst *InsightID) {
 			seen = s.once(seen, 1<<0)
 			t := s.text()
 			s.check(hasRunes(t, 9, 264))
-			s.check(matches9(t))
+			s.check(matches10(t))
 			if dst != nil {
 				dst.Pk = string(t)
 			}
@@ -2192,7 +2209,7 @@ func (s *scanner) openInsightID(dst *InsightID) {
 			seen = s.once(seen, 1<<1)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 			if dst != nil {
 				dst.Sk = string(t)
@@ -2247,7 +2264,7 @@ func (s *scanner) openInsight() {
 		case "prediction_type":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches3(t))
+			s.check(matches4(t))
 		case "risk_score":
 			seen = s.once(seen, 1<<4)
 			s.numberIn(0, 100)
@@ -2271,7 +2288,7 @@ func (s *scanner) openInsight() {
 			seen = s.once(seen, 1<<8)
 			t := s.text()
 			s.check(hasRunes(t, 0, 40))
-			s.check(matches4(t))
+			s.check(matches5(t))
 			s.check(isDateTime(t))
 		case "model_used":
 			seen = s.once(seen, 1<<9)
@@ -2328,7 +2345,7 @@ func (s *scanner) openMetricUpdateV1(dst *MetricUpdateV1) {
 		case "time":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 			if dst != nil {
 				dst.Time = string(t)
@@ -2351,14 +2368,14 @@ func (s *scanner) openMetricUpdateV1(dst *MetricUpdateV1) {
 		case "tenant":
 			seen = s.once(seen, 1<<8)
 			t := s.text()
-			s.check(matches6(t))
+			s.check(matches7(t))
 			if dst != nil {
 				dst.Tenant = string(t)
 			}
 		case "traceparent":
 			seen = s.once(seen, 1<<9)
 			t := s.text()
-			s.check(matches7(t))
+			s.check(matches8(t))
 			if dst != nil {
 				dst.TraceParent = string(t)
 			}
@@ -2417,14 +2434,14 @@ func (s *scanner) openMetricUpdateDataV1(dst *MetricUpdateDataV1) {
 		case "sequence":
 			seen = s.once(seen, 1<<4)
 			t := s.text()
-			s.check(matches8(t))
+			s.check(matches9(t))
 			if dst != nil {
 				dst.Sequence = string(t)
 			}
 		case "written_at":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 			if dst != nil {
 				dst.WrittenAt = string(t)
@@ -2465,7 +2482,7 @@ func (s *scanner) openMetricUpdateDataV1(dst *MetricUpdateDataV1) {
 					break
 				}
 				t := s.text()
-				s.check(matches3(t))
+				s.check(matches4(t))
 				items1[n1] = t
 				n1++
 			}
@@ -2577,7 +2594,7 @@ func (s *scanner) openErrorFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "code":
 			seen = s.once(seen, 1<<3)
@@ -2586,11 +2603,11 @@ func (s *scanner) openErrorFrameV1() {
 			seen = s.once(seen, 1<<4)
 			t := s.text()
 			s.check(hasRunes(t, 0, 1024))
-			s.check(matches10(t))
+			s.check(matches11(t))
 		case "rule":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches11(t))
+			s.check(matches12(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<6)
 			s.integerIn(1, 9007199254740991)
@@ -2620,7 +2637,7 @@ func (s *scanner) openInsightCreatedFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<3)
@@ -2670,7 +2687,7 @@ func (s *scanner) openInsightUpdateV1() {
 		case "written_at":
 			seen = s.once(seen, 1<<5)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.skip()
@@ -2718,7 +2735,7 @@ func (s *scanner) openMetricUpdateFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<3)
@@ -2774,7 +2791,7 @@ func (s *scanner) openUpdateV1() {
 		case "written_at":
 			seen = s.once(seen, 1<<6)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.skip()
@@ -2828,7 +2845,7 @@ func (s *scanner) openReconnectFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<3)
@@ -2859,7 +2876,7 @@ func (s *scanner) openResyncFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<3)
@@ -2887,7 +2904,7 @@ func (s *scanner) openSnapshotFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<3)
@@ -2912,8 +2929,17 @@ func (s *scanner) openSnapshotFrameV1() {
 				n1++
 				s.openInsightUpdateV1()
 			}
-		case "digest":
+		case "covers":
 			seen = s.once(seen, 1<<8)
+			n1 := 0
+			for more := s.array(); more; more = s.item() {
+				n1++
+				s.check(n1 <= 64)
+				s.integerIn(0, 63)
+			}
+			s.check(n1 >= 1)
+		case "digest":
+			seen = s.once(seen, 1<<9)
 			t := s.text()
 			s.check(matches2(t))
 		default:
@@ -2939,7 +2965,7 @@ func (s *scanner) openSyncedFrameV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "sync_id":
 			seen = s.once(seen, 1<<3)
@@ -2962,7 +2988,7 @@ func (s *scanner) openEntityReplyV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -2985,7 +3011,7 @@ func (s *scanner) openInsightsPageV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -3017,7 +3043,7 @@ func (s *scanner) openMetricsPageV1() {
 		case "timestamp":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "data":
 			seen = s.once(seen, 1<<2)
@@ -3069,11 +3095,11 @@ func (s *scanner) openProblemV1() {
 			seen = s.once(seen, 1<<6)
 			t := s.text()
 			s.check(hasRunes(t, 0, 1024))
-			s.check(matches10(t))
+			s.check(matches11(t))
 		case "rule":
 			seen = s.once(seen, 1<<7)
 			t := s.text()
-			s.check(matches11(t))
+			s.check(matches12(t))
 		case "retry_after_ms":
 			seen = s.once(seen, 1<<8)
 			s.integerIn(0, 3600000)
@@ -3095,16 +3121,16 @@ func (s *scanner) openTicketV1() {
 		case "ticket":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches12(t))
+			s.check(matches13(t))
 		case "expires_at":
 			seen = s.once(seen, 1<<2)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "timestamp":
 			seen = s.once(seen, 1<<3)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		default:
 			s.skip()
@@ -3124,7 +3150,7 @@ func (s *scanner) openQuarantinedRecordV1() {
 		case "quarantined_at":
 			seen = s.once(seen, 1<<1)
 			t := s.text()
-			s.check(matches5(t))
+			s.check(matches6(t))
 			s.check(isDateTime(t))
 		case "reason":
 			seen = s.once(seen, 1<<2)
@@ -3164,7 +3190,7 @@ func (s *scanner) openQuarantinedRecordV1() {
 			seen = s.once(seen, 1<<11)
 			t := s.text()
 			s.check(hasRunes(t, 1, math.MaxInt))
-			s.check(matches13(t))
+			s.check(matches14(t))
 		default:
 			s.skip()
 		}
@@ -3227,19 +3253,19 @@ var (
 	bytes3  = bytesIn("19")
 	bytes4  = bytesIn("09")
 	bytes5  = bytesIn("09af")
-	bytes6  = bytesIn("az")
-	bytes7  = bytesIn("09__az")
-	bytes8  = bytesIn("05")
-	bytes9  = bytesIn("..")
-	bytes10 = bytesIn("ZZ")
-	bytes11 = bytesIn("++--")
-	bytes12 = bytesIn("09AZaz")
-	bytes13 = bytesIn("-.09AZ__az")
-	bytes14 = bytesIn("//")
-	bytes15 = bytesIn("AZaz")
-	bytes16 = bytesIn("--09AZaz")
-	bytes17 = bytesIn("--09AZ__az")
-	bytes18 = bytesIn("++/9AZaz")
+	bytes6  = bytesIn("++/9AZaz")
+	bytes7  = bytesIn("az")
+	bytes8  = bytesIn("09__az")
+	bytes9  = bytesIn("05")
+	bytes10 = bytesIn("..")
+	bytes11 = bytesIn("ZZ")
+	bytes12 = bytesIn("++--")
+	bytes13 = bytesIn("09AZaz")
+	bytes14 = bytesIn("-.09AZ__az")
+	bytes15 = bytesIn("//")
+	bytes16 = bytesIn("AZaz")
+	bytes17 = bytesIn("--09AZaz")
+	bytes18 = bytesIn("--09AZ__az")
 	bytes19 = bytesIn("==")
 )
 
@@ -3263,50 +3289,24 @@ func matches2(text []byte) bool {
 	return !m.failed
 }
 
-// ^[a-z][a-z0-9_]{0,63}$
+// ^[A-Za-z0-9+/]{512}$
 func matches3(text []byte) bool {
 	m := match{rest: text}
-	m.take(bytes6, 1, 1)
-	m.take(bytes7, 0, 63)
+	m.take(bytes6, 512, 512)
+	m.end()
+	return !m.failed
+}
+
+// ^[a-z][a-z0-9_]{0,63}$
+func matches4(text []byte) bool {
+	m := match{rest: text}
+	m.take(bytes7, 1, 1)
+	m.take(bytes8, 0, 63)
 	m.end()
 	return !m.failed
 }
 
 // ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$
-func matches4(text []byte) bool {
-	m := match{rest: text}
-	m.take(bytes4, 4, 4)
-	m.literal("-")
-	m.take(bytes4, 2, 2)
-	m.literal("-")
-	m.take(bytes4, 2, 2)
-	m.literal("T")
-	m.take(bytes4, 2, 2)
-	m.literal(":")
-	m.take(bytes4, 2, 2)
-	m.literal(":")
-	m.take(bytes8, 1, 1)
-	m.take(bytes4, 1, 1)
-	if m.next(bytes9) {
-		m.literal(".")
-		m.take(bytes4, 1, 9)
-	}
-	switch {
-	case m.next(bytes10):
-		m.literal("Z")
-	case m.next(bytes11):
-		m.take(bytes11, 1, 1)
-		m.take(bytes4, 2, 2)
-		m.literal(":")
-		m.take(bytes4, 2, 2)
-	default:
-		m.fail()
-	}
-	m.end()
-	return !m.failed
-}
-
-// ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9][.][0-9]{3}Z$
 func matches5(text []byte) bool {
 	m := match{rest: text}
 	m.take(bytes4, 4, 4)
@@ -3319,7 +3319,41 @@ func matches5(text []byte) bool {
 	m.literal(":")
 	m.take(bytes4, 2, 2)
 	m.literal(":")
-	m.take(bytes8, 1, 1)
+	m.take(bytes9, 1, 1)
+	m.take(bytes4, 1, 1)
+	if m.next(bytes10) {
+		m.literal(".")
+		m.take(bytes4, 1, 9)
+	}
+	switch {
+	case m.next(bytes11):
+		m.literal("Z")
+	case m.next(bytes12):
+		m.take(bytes12, 1, 1)
+		m.take(bytes4, 2, 2)
+		m.literal(":")
+		m.take(bytes4, 2, 2)
+	default:
+		m.fail()
+	}
+	m.end()
+	return !m.failed
+}
+
+// ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9][.][0-9]{3}Z$
+func matches6(text []byte) bool {
+	m := match{rest: text}
+	m.take(bytes4, 4, 4)
+	m.literal("-")
+	m.take(bytes4, 2, 2)
+	m.literal("-")
+	m.take(bytes4, 2, 2)
+	m.literal("T")
+	m.take(bytes4, 2, 2)
+	m.literal(":")
+	m.take(bytes4, 2, 2)
+	m.literal(":")
+	m.take(bytes9, 1, 1)
 	m.take(bytes4, 1, 1)
 	m.literal(".")
 	m.take(bytes4, 3, 3)
@@ -3329,16 +3363,16 @@ func matches5(text []byte) bool {
 }
 
 // ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$
-func matches6(text []byte) bool {
+func matches7(text []byte) bool {
 	m := match{rest: text}
-	m.take(bytes12, 1, 1)
-	m.take(bytes13, 0, 63)
+	m.take(bytes13, 1, 1)
+	m.take(bytes14, 0, 63)
 	m.end()
 	return !m.failed
 }
 
 // ^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$
-func matches7(text []byte) bool {
+func matches8(text []byte) bool {
 	m := match{rest: text}
 	m.literal("00-")
 	m.take(bytes5, 32, 32)
@@ -3351,7 +3385,7 @@ func matches7(text []byte) bool {
 }
 
 // ^[0-9]{1,40}$
-func matches8(text []byte) bool {
+func matches9(text []byte) bool {
 	m := match{rest: text}
 	m.take(bytes4, 1, 40)
 	m.end()
@@ -3359,17 +3393,17 @@ func matches8(text []byte) bool {
 }
 
 // ^insight#
-func matches9(text []byte) bool {
+func matches10(text []byte) bool {
 	m := match{rest: text}
 	m.literal("insight#")
 	return !m.failed
 }
 
 // ^(/|$)
-func matches10(text []byte) bool {
+func matches11(text []byte) bool {
 	m := match{rest: text}
 	switch {
-	case m.next(bytes14):
+	case m.next(bytes15):
 		m.literal("/")
 	case m.atEnd():
 	default:
@@ -3379,26 +3413,26 @@ func matches10(text []byte) bool {
 }
 
 // ^[A-Za-z][A-Za-z0-9-]{0,63}$
-func matches11(text []byte) bool {
+func matches12(text []byte) bool {
 	m := match{rest: text}
-	m.take(bytes15, 1, 1)
-	m.take(bytes16, 0, 63)
+	m.take(bytes16, 1, 1)
+	m.take(bytes17, 0, 63)
 	m.end()
 	return !m.failed
 }
 
 // ^[A-Za-z0-9_-]{43}$
-func matches12(text []byte) bool {
+func matches13(text []byte) bool {
 	m := match{rest: text}
-	m.take(bytes17, 43, 43)
+	m.take(bytes18, 43, 43)
 	m.end()
 	return !m.failed
 }
 
 // ^[A-Za-z0-9+/]+={0,2}$
-func matches13(text []byte) bool {
+func matches14(text []byte) bool {
 	m := match{rest: text}
-	m.take(bytes18, 1, math.MaxInt)
+	m.take(bytes6, 1, math.MaxInt)
 	m.take(bytes19, 0, 2)
 	m.end()
 	return !m.failed

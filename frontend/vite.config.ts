@@ -12,10 +12,19 @@ const fromHere = [
   "vitest",
 ];
 
+function path(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
+}
+
 export default defineConfig({
   plugins: [react()],
   resolve: {
-    alias: { "@contracts": fileURLToPath(new URL("../contracts/ts", import.meta.url)) },
+    alias: {
+      "@contracts": path("../contracts/ts"),
+      // Where nothing is built yet, as in unit tests.
+      "#live": path("src/live/index.ts"),
+      "#live-http": path("src/live/http-api.ts"),
+    },
     dedupe: fromHere,
   },
   server: { fs: { allow: [".."] } },
@@ -25,7 +34,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
   },
   test: {
-    include: ["src/**/*.test.{ts,tsx}", "../contracts/ts/**/*.test.ts"],
+    include: ["{src,live-package,tail}/**/*.test.{ts,tsx}", "../contracts/ts/**/*.test.ts"],
     environment: "jsdom",
     setupFiles: ["./src/test-setup.ts"],
     restoreMocks: true,

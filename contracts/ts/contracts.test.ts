@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 
 import { type Fault, firstFault } from "./fault.ts";
 import { compareVersions } from "./version.ts";
-import { attributes, entityTypes, insightAttributes } from "./zz_attributes.ts";
+import { attributes, insightAttributes, type Attribute } from "./zz_attributes.ts";
+import { attributeKinds, entityTypes, insightKinds } from "./zz_kinds.ts";
 import type {
   BusEvent,
   MetricUpdateDataV1,
@@ -135,6 +136,14 @@ describe("compareVersions", () => {
 });
 
 describe("attribute catalogue", () => {
+  const kindsOf = (of: Readonly<Record<string, Attribute>>) =>
+    Object.fromEntries(Object.values(of).map(({ name, kind }) => [name, kind]));
+
+  it("has the kinds that programs judge values by", () => {
+    expect(kindsOf(insightAttributes)).toEqual(insightKinds);
+    for (const type of entityTypes) expect(kindsOf(attributes[type])).toEqual(attributeKinds[type]);
+  });
+
   it("covers each entity type, and explains each attribute", () => {
     expect(Object.keys(attributes).sort()).toEqual([...entityTypes].sort());
     for (const entityType of entityTypes) {

@@ -3,11 +3,14 @@ import { describe, expect, test } from "vitest";
 
 import {
   digest,
+  digestSlice,
+  digestSlices,
   entityDigestKey,
   insightDigestKey,
   insightLimit,
   insightWindow,
   latestInsights,
+  sliceDigests,
 } from "./digest.ts";
 import type { InsightID, Version } from "./zz_types.ts";
 
@@ -21,6 +24,8 @@ interface Vectors {
     readonly rows: readonly Row[];
     readonly text: string;
     readonly digest: string;
+    /** Those that are not empty. */
+    readonly slices: Readonly<Record<string, string>>;
   }[];
   readonly insights: readonly {
     readonly why: string;
@@ -47,6 +52,15 @@ describe("digest", () => {
     expect(digest(keyed)).toBe(expected);
     expect(digest(keyed.reverse())).toBe(expected);
     for (const { key } of keyed) expect(text).toContain(`${key}\t`);
+  });
+
+  test.each(vectors.digests)("slices of $why", ({ rows, slices }) => {
+    const keyed = rows.map((row) => ({ key: keyOf(row), version: row.version }));
+    const empty = sliceDigests([]).slice(0, 8);
+    const expected = Array.from({ length: digestSlices }, (_, i) => slices[i] ?? empty).join("");
+    expect(sliceDigests(keyed)).toBe(expected);
+    expect(sliceDigests(keyed.reverse())).toBe(expected);
+    for (const { key } of keyed) expect(slices).toHaveProperty(String(digestSlice(key)));
   });
 
   test("different ids have different keys", () => {

@@ -95,6 +95,12 @@ export interface SyncCommandV1 {
   views: ViewV1[];
   /** Of what the browser holds for these views. Absent: it wants a snapshot. */
   digest?: string;
+  /**
+   * Of the same content as digest, so that the answer to one that differs may be a snapshot of what
+   * differs alone. Rows fall into 64 slices by a hash of their names; this is what sums up each, in
+   * turn, in 8 characters of base64. Absent, or without digest: a snapshot is of everything.
+   */
+  slices?: string;
 }
 
 /**
@@ -760,10 +766,11 @@ export interface ResyncFrameV1 {
 }
 
 /**
- * One part of the answer to a sync whose digest differed: all that the connection's views hold.
- * Parts may arrive in any order, between other frames. When all are there, what the browser holds
- * for these views, what no part names and what last changed before the sync was sent, is gone; an
- * incomplete snapshot removes nothing.
+ * One part of the answer to a sync whose digest differed: all that the connection's views hold, or
+ * that of it which is in the slices that it covers. Parts may arrive in any order, between other
+ * frames. When all are there, what the browser holds for these views, in a slice that is covered,
+ * what no part names and what last changed before the sync was sent, is gone; an incomplete
+ * snapshot removes nothing.
  */
 export interface SnapshotFrameV1 {
   /** Names the frame. */
@@ -786,7 +793,16 @@ export interface SnapshotFrameV1 {
   entities: UpdateV1[];
   /** The insights of this part; there may be none. */
   insights: InsightUpdateV1[];
-  /** Of the whole snapshot. In its last part, where part equals parts, and in no other. */
+  /**
+   * The slices, counted from 0, that the snapshot covers: of the others the browser holds what the
+   * digest of its sync summed up, and no more. The same in all parts. Absent: it covers all, as it
+   * always does if the sync said no slices.
+   */
+  covers?: number[];
+  /**
+   * Of all that the views hold, in slices that the snapshot covers and in others. In its last part,
+   * where part equals parts, and in no other.
+   */
   digest?: string;
 }
 

@@ -17,15 +17,28 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
+export interface StackOptions {
+  /** Who may connect; everybody unless given. */
+  readonly auth?: "open" | "ticket";
+  /** How long a connection may be open, as 20s; as on AWS unless given. */
+  readonly lifetime?: string;
+}
+
 /** Starts the whole system, without its simulator, in a folder of its own. */
-export async function startStack(): Promise<Stack> {
+export async function startStack({
+  auth = "open",
+  lifetime = "2h",
+}: StackOptions = {}): Promise<Stack> {
   const folder = await mkdtemp(join(tmpdir(), "iops-e2e-"));
   const readyFile = join(folder, "ready");
   const logFile = join(folder, "up.log");
   const log = await open(logFile, "w");
   const up = spawn(
     join(repository, "scripts/up"),
-    ["--headless", "--no-simulate", "--dir", join(folder, "data"), "--ready-file", readyFile],
+    [
+      ...["--headless", "--no-simulate", "--auth", auth, "--lifetime", lifetime],
+      ...["--dir", join(folder, "data"), "--ready-file", readyFile],
+    ],
     { cwd: repository, stdio: ["ignore", log.fd, log.fd] },
   );
   const ended = once(up, "exit");

@@ -102,6 +102,16 @@ func (v *visitors) ticket(t *testing.T, path, token, origin string) string {
 // dial opens a WebSocket, from a page unless origin is empty. The status is 101, or that of the refusal.
 func (v *visitors) dial(t *testing.T, query, origin string) (*client, int) {
 	t.Helper()
+	conn, status := v.open(t, query, origin)
+	if conn == nil {
+		return nil, status
+	}
+	return listen(t, conn), status
+}
+
+// open is dial for those who listen themselves.
+func (v *visitors) open(t *testing.T, query, origin string) (*websocket.Conn, int) {
+	t.Helper()
 	header := http.Header{}
 	if origin != "" {
 		header.Set("Origin", origin)
@@ -113,7 +123,13 @@ func (v *visitors) dial(t *testing.T, query, origin string) (*client, int) {
 	if err != nil {
 		return nil, response.StatusCode
 	}
-	return listen(t, conn), response.StatusCode
+	return conn, response.StatusCode
+}
+
+// invoke runs a function, as an operator does.
+func (v *visitors) invoke(t *testing.T, function, payload string) string {
+	t.Helper()
+	return post(t, v.env["AWS_ENDPOINT_URL_LAMBDA"]+"/2015-03-31/functions/"+function+"/invocations", payload)
 }
 
 // enter signs in, gets a ticket and opens a WebSocket from a page.
@@ -126,8 +142,29 @@ func (v *visitors) enter(t *testing.T, user, tenant string, more ...string) *cli
 	return ws
 }
 
+// withBriefTickets adds a route to tickets that have expired when they arrive.
+func withBriefTickets(system topology.Topology) topology.Topology {
+	brief, _ := system.Function(system.HTTP.Routes["POST /tickets"])
+	brief.Name += "-brief"
+	brief.Environment = maps.Clone(brief.Environment)
+	brief.Environment["TICKET_LIFETIME"] = topology.Ref{Kind: topology.Literal, Name: "1ns"}
+	system.Functions = append(system.Functions, brief)
+	system.HTTP.Routes["POST /brief"] = brief.Name
+	return system
+}
+
 // rows lists the registry's partition keys that begin so.
 func (v *visitors) rows(t *testing.T, prefix string) []string {
+	t.Helper()
+	var keys []string
+	for _, item := range v.items(t, prefix) {
+		keys = append(keys, textOf(item["pk"]))
+	}
+	return keys
+}
+
+// items lists the registry's items whose partition keys begin so.
+func (v *visitors) items(t *testing.T, prefix string) []map[string]types.AttributeValue {
 	t.Helper()
 	out, err := v.dynamo.Scan(t.Context(), &dynamodb.ScanInput{
 		TableName: aws.String(v.env["CONNECTIONS_TABLE"]), ConsistentRead: aws.Bool(true), FilterExpression: aws.String("begins_with(pk, :p)"),
@@ -136,11 +173,15 @@ func (v *visitors) rows(t *testing.T, prefix string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []string
-	for _, item := range out.Items {
-		keys = append(keys, item["pk"].(*types.AttributeValueMemberS).Value)
+	return out.Items
+}
+
+func textOf(v types.AttributeValue) string {
+	s, _ := v.(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
 	}
-	return keys
+	return s.Value
 }
 
 func TestTicketsAreForPages(t *testing.T) {
@@ -155,15 +196,7 @@ func TestTicketsAreForPages(t *testing.T) {
 // update, revocation.
 func TestTickets(t *testing.T) {
 	t.Parallel()
-	system := topology.New(topology.Options{Auth: topology.AuthTicket})
-	// Tickets from there have expired when they arrive.
-	brief, _ := system.Function(system.HTTP.Routes["POST /tickets"])
-	brief.Name += "-brief"
-	brief.Environment = maps.Clone(brief.Environment)
-	brief.Environment["TICKET_LIFETIME"] = topology.Ref{Kind: topology.Literal, Name: "1ns"}
-	system.Functions = append(system.Functions, brief)
-	system.HTTP.Routes["POST /brief"] = brief.Name
-
+	system := withBriefTickets(topology.New(topology.Options{Auth: topology.AuthTicket}))
 	stack := start(t, local.Options{Topology: system, Origins: []string{page, otherPage}})
 	v := &visitors{clients: newClients(stack.Env())}
 
@@ -294,7 +327,10 @@ func TestTickets(t *testing.T) {
 		if rows := v.rows(t, "subject#acme#carol"); len(rows) != 2 {
 			t.Errorf("rows %v", rows)
 		}
-		answer := post(t, stack.Env()["AWS_ENDPOINT_URL_LAMBDA"]+"/2015-03-31/functions/iops-dashboard-revoke/invocations", `{"tenant":"acme","subject":"carol"}`)
+		outstanding := map[string]int{
+			v.ticket(t, "/tickets", v.token(t, "carol", "acme"), page): http.StatusUnauthorized, v.ticket(t, "/tickets", v.token(t, "dave", "acme"), page): http.StatusSwitchingProtocols,
+		}
+		answer := v.invoke(t, "iops-dashboard-revoke", `{"tenant":"acme","subject":"carol"}`)
 		if answer != `{"connections":2}` {
 			t.Errorf("the function says %s", answer)
 		}
@@ -304,6 +340,20 @@ func TestTickets(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("the socket is still open")
 			}
+			select {
+			case b := <-ws.answers:
+				f, err := readFrame[contracts.ReconnectFrameV1](contracts.KindReconnectFrameV1, b)
+				if err != nil || f.Reason != contracts.ReconnectReasonRevoked || f.WithinMS != 0 {
+					t.Errorf("the page is told %s, %v", b, err)
+				}
+			default:
+				t.Error("the page is not told why")
+			}
+		}
+		for ticket, want := range outstanding {
+			if _, status := v.dial(t, "?ticket="+ticket, page); status != want {
+				t.Errorf("with a ticket from before: status %d, want %d", status, want)
+			}
 		}
 		eventually(t, "their rows to go", func() bool { return len(v.rows(t, "subject#acme#carol")) == 0 })
 		v.update(t, "region", "reg_left", row{"health_score": 41, "tenant": "acme"})
@@ -311,19 +361,29 @@ func TestTickets(t *testing.T) {
 	})
 
 	stack.Close()
+	for name, log := range readLogs(t, stack) {
+		for _, secret := range v.secrets {
+			if strings.Contains(log, secret) {
+				t.Errorf("%s tells a token or a ticket", name)
+			}
+		}
+	}
+}
+
+// readLogs returns all that the parts of a system have printed, by the names of their logs.
+func readLogs(t *testing.T, stack *local.Stack) map[string]string {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(stack.LogDir(), "*"))
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d logs, %v", len(files), err)
 	}
+	logs := map[string]string{}
 	for _, name := range files {
 		log, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range v.secrets {
-			if strings.Contains(string(log), secret) {
-				t.Errorf("%s tells a token or a ticket", filepath.Base(name))
-			}
-		}
+		logs[filepath.Base(name)] = string(log)
 	}
+	return logs
 }

@@ -3,19 +3,47 @@ package local
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 )
 
+// pageConfig is what the page learns at run time, from config.json.
+type pageConfig struct {
+	WebSocketURL string  `json:"webSocketUrl"`
+	APIURL       string  `json:"apiUrl"`
+	SignIn       *signIn `json:"signIn,omitempty"` // nil: everybody may connect
+}
+
+// signIn says where users get tokens: by OpenID Connect, from this issuer, as this client.
+type signIn struct {
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"clientId"`
+}
+
+// sources are the origins of the servers that the page talks to, as a policy names them.
+func (c pageConfig) sources() string {
+	servers := []string{c.WebSocketURL, c.APIURL}
+	if c.SignIn != nil {
+		servers = append(servers, c.SignIn.Issuer)
+	}
+	text := "'self'"
+	for _, server := range servers {
+		if u, err := url.Parse(server); err == nil && u.Host != "" {
+			text += " " + u.Scheme + "://" + u.Host
+		}
+	}
+	return text
+}
+
 // dashboard serves the built page and its runtime configuration, with the headers that it gets
 // in the cloud.
-func dashboard(dist, webSocketURL string) http.Handler {
+func dashboard(dist string, config pageConfig) http.Handler {
 	files := http.FileServer(http.Dir(dist))
-	origin := webSocketURL[:strings.LastIndex(webSocketURL, "/")]
 	policy := strings.Join([]string{
-		"default-src 'self'", "connect-src 'self' " + origin, "img-src 'self' data:",
+		"default-src 'self'", "connect-src " + config.sources(), "img-src 'self' data:",
 		// Emotion, which MUI styles with, inserts style elements.
 		"style-src 'self' 'unsafe-inline'",
 		"base-uri 'none'", "frame-ancestors 'none'", "form-action 'none'", "object-src 'none'",
@@ -29,7 +57,7 @@ func dashboard(dist, webSocketURL string) http.Handler {
 		if name == "/config.json" {
 			h.Set("Content-Type", "application/json")
 			h.Set("Cache-Control", "no-store")
-			_ = json.NewEncoder(w).Encode(map[string]string{"webSocketUrl": webSocketURL})
+			_ = json.NewEncoder(w).Encode(config)
 			return
 		}
 		info, err := os.Stat(filepath.Join(dist, filepath.FromSlash(name)))

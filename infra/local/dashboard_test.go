@@ -2,7 +2,6 @@ package local
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -14,10 +13,12 @@ import (
 	"testing"
 )
 
-const webSocketURL = "ws://127.0.0.1:4321/prod"
+const webSocketURL, apiURL, issuerURL = "ws://127.0.0.1:4321/prod", "http://127.0.0.1:4322", "http://127.0.0.1:4323"
 
-// page serves a built page whose folder has a secret beside it.
-func page(t *testing.T) *httptest.Server {
+// page serves a built page whose folder has a secret beside it, where everybody may connect.
+func page(t *testing.T) *httptest.Server { return pageWith(t, nil) }
+
+func pageWith(t *testing.T, in *signIn) *httptest.Server {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range map[string]string{
@@ -31,7 +32,7 @@ func page(t *testing.T) *httptest.Server {
 			t.Fatal(err)
 		}
 	}
-	server := httptest.NewServer(dashboard(filepath.Join(root, "dist"), webSocketURL))
+	server := httptest.NewServer(dashboard(filepath.Join(root, "dist"), pageConfig{WebSocketURL: webSocketURL, APIURL: apiURL, SignIn: in}))
 	t.Cleanup(server.Close)
 	return server
 }
@@ -93,10 +94,13 @@ func TestDashboardServesFilesAndElseThePage(t *testing.T) {
 
 func TestDashboardTellsThePageWhereToConnect(t *testing.T) {
 	t.Parallel()
-	response, body := get(t, page(t), "/config.json")
-	var config map[string]string
-	if err := json.Unmarshal([]byte(body), &config); err != nil || len(config) != 1 || config["webSocketUrl"] != webSocketURL {
-		t.Errorf("the configuration is %s, %v", body, err)
+	const open = `{"webSocketUrl":"ws://127.0.0.1:4321/prod","apiUrl":"http://127.0.0.1:4322"`
+	response, body := get(t, pageWith(t, &signIn{Issuer: issuerURL, ClientID: "client"}), "/config.json")
+	if want := open + `,"signIn":{"issuer":"http://127.0.0.1:4323","clientId":"client"}}` + "\n"; body != want {
+		t.Errorf("the configuration is %s, want %s", body, want)
+	}
+	if _, body := get(t, page(t), "/config.json"); body != open+"}\n" {
+		t.Errorf("the configuration is %s where everybody may connect", body)
 	}
 	if got := response.Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control is %q: the port of the last run would stay", got)
@@ -108,16 +112,17 @@ func TestDashboardTellsThePageWhereToConnect(t *testing.T) {
 
 func TestDashboardHeadersLetThePageTalkToItsOwnServersOnly(t *testing.T) {
 	t.Parallel()
-	server := page(t)
+	servers := "'self' ws://127.0.0.1:4321 http://127.0.0.1:4322"
+	policy := contentPolicy(t, page(t), "/")
+	if policy["connect-src"] != servers {
+		t.Errorf("connect-src is %q where everybody may connect, want %q", policy["connect-src"], servers)
+	}
+	server := pageWith(t, &signIn{Issuer: issuerURL, ClientID: "client"})
 	for _, path := range []string{"/", "/config.json", "/assets/app-1a2b.js", "/assets/app-gone.js"} {
 		response, _ := get(t, server, path)
-		policy := map[string]string{}
-		for _, part := range strings.Split(response.Header.Get("Content-Security-Policy"), "; ") {
-			name, sources, _ := strings.Cut(part, " ")
-			policy[name] = sources
-		}
+		policy := contentPolicy(t, server, path)
 		for name, want := range map[string]string{
-			"default-src": "'self'", "connect-src": "'self' ws://127.0.0.1:4321", "object-src": "'none'",
+			"default-src": "'self'", "connect-src": servers + " http://127.0.0.1:4323", "object-src": "'none'",
 			"base-uri": "'none'", "frame-ancestors": "'none'", "form-action": "'none'",
 		} {
 			if policy[name] != want {
@@ -131,4 +136,15 @@ func TestDashboardHeadersLetThePageTalkToItsOwnServersOnly(t *testing.T) {
 			t.Errorf("%s: headers are %v", path, response.Header)
 		}
 	}
+}
+
+func contentPolicy(t *testing.T, server *httptest.Server, path string) map[string]string {
+	t.Helper()
+	response, _ := get(t, server, path)
+	policy := map[string]string{}
+	for _, part := range strings.Split(response.Header.Get("Content-Security-Policy"), "; ") {
+		name, sources, _ := strings.Cut(part, " ")
+		policy[name] = sources
+	}
+	return policy
 }

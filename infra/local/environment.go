@@ -36,6 +36,7 @@ func (s *Stack) variables(ctx context.Context, webSocketURL string) (map[string]
 	v["WEBSOCKET_URL"] = webSocketURL
 	v["VITE_WEBSOCKET_URL"] = webSocketURL
 	v["WEBSOCKET_API_ENDPOINT"] = s.resources.Callback
+	v["LOG_DIR"] = filepath.Join(s.dir, "log")
 	for _, t := range s.opts.Topology.Tables {
 		v[t.Variable] = t.Name
 	}

@@ -1,7 +1,7 @@
 // Package local runs the whole topology on one machine: DynamoDB with streams, SNS and SQS, the
 // unmodified Lambda binaries behind a Runtime API host, the fanout worker, a WebSocket gateway,
-// the pump from stream to normalizer, and the built dashboard; and where tickets are wanted, an
-// HTTP API and an issuer of tokens. Everything listens on loopback.
+// an HTTP API, the pump from stream to normalizer, and the built dashboard; and where tickets are
+// wanted, an issuer of tokens. Everything listens on loopback.
 //
 // What it imitates of AWS, and what it does not, is said in the packages below it: lambdahost,
 // gateway, httpapi and pump.
@@ -51,7 +51,7 @@ type Options struct {
 	Endpoints Endpoints         // servers of the user's; the rest is started
 	Dashboard bool              // build and serve the dashboard
 	Simulate  bool              // run the simulator
-	Origins   []string          // of pages that may connect, besides the dashboard, where tickets are wanted
+	Origins   []string          // of pages that may ask the HTTP API, and connect where tickets are wanted, besides the dashboard
 
 	GatewayPort   int // Defaults to a free one.
 	DashboardPort int // Defaults to a free one.
@@ -167,6 +167,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return errors.Join(err, gatewayAt.Close())
 	}
 
+	s.settleOrigins()
 	if err := s.startIssuer(); err != nil {
 		return errors.Join(err, gatewayAt.Close())
 	}
@@ -309,7 +310,7 @@ func (s *Stack) startGateway(l net.Listener) error {
 	g, err := gateway.New(gateway.Config{
 		Stage: s.opts.Topology.WebSocket.Stage, Region: s.endpoints.Region,
 		Routes: s.opts.Topology.WebSocket.Routes, Authorizer: gateway.Authorizer(s.opts.Topology.WebSocket.Authorizer), Intercept: s.intercept, Logger: s.log,
-		Limits: gateway.Limits{Lifetime: s.opts.Topology.WebSocket.Lifetime},
+		Limits: gateway.Limits{Lifetime: s.opts.Topology.WebSocket.Lifetime}, WantSignature: true,
 	}, gateway.InvokerFunc(s.invoke))
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -398,7 +399,11 @@ func (s *Stack) listenDashboard() (err error) {
 }
 
 func (s *Stack) startDashboard() {
-	s.listenAndServe(s.dashboard, dashboard(filepath.Join(s.opts.Root, "frontend", "dist"), s.env["WEBSOCKET_URL"]))
+	config := pageConfig{WebSocketURL: s.env["WEBSOCKET_URL"], APIURL: s.env["API_URL"]}
+	if s.opts.wantsTickets() {
+		config.SignIn = &signIn{Issuer: s.resources.Issuer, ClientID: s.resources.Audience}
+	}
+	s.listenAndServe(s.dashboard, dashboard(filepath.Join(s.opts.Root, "frontend", "dist"), config))
 	s.env["DASHBOARD_URL"] = "http://127.0.0.1:" + port(s.dashboard)
 }
 

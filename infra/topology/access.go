@@ -23,17 +23,13 @@ func (t *Topology) addAccess(connections string) {
 	t.Functions = append(t.Functions,
 		Function{Name: tickets, Command: "tickets", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
 		Function{Name: authorize, Command: "authorize", Timeout: 3 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
-		// Whom it revokes may have many connections, which it ends one by one.
+		// Whom it revokes may have many connections, and some may hang or be in their handshake.
 		Function{Name: revoke, Command: "revoke", Timeout: time.Minute, MemoryMB: 128, Concurrency: 1, Environment: map[string]Ref{
 			"CONNECTIONS_TABLE":      {TableName, connections},
 			"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
 		}},
 	)
 	t.WebSocket.Authorizer = Authorizer{Function: authorize, Identity: []string{"route.request.querystring.ticket"}}
-	t.HTTP = HTTPAPI{
-		Name:   "iops-dashboard-http",
-		Routes: map[string]string{"POST /tickets": tickets},
-		CORS:   CORS{Origins: Ref{PageOrigins, ""}, Headers: []string{"authorization", "content-type"}, MaxAge: 10 * time.Minute},
-		JWT:    JWT{Issuer: Ref{TokenIssuer, ""}, Audience: Ref{TokenAudience, ""}},
-	}
+	t.HTTP.Routes["POST /tickets"] = tickets
+	t.HTTP.JWT = JWT{Issuer: Ref{TokenIssuer, ""}, Audience: Ref{TokenAudience, ""}}
 }

@@ -7,6 +7,7 @@
 package topology
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -127,10 +128,10 @@ type Authorizer struct {
 	Identity []string
 }
 
-// HTTPAPI is the API Gateway HTTP API, with payload format 2.0. Without routes there is none.
+// HTTPAPI is the API Gateway HTTP API, with payload format 2.0.
 type HTTPAPI struct {
 	Name   string
-	Routes map[string]string // method and path, as "POST /tickets", to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id}", to function name
 	CORS   CORS
 	JWT    JWT // whose tokens every route wants; the zero value wants none
 }
@@ -139,6 +140,7 @@ type HTTPAPI struct {
 type CORS struct {
 	Origins Ref      // with commas between
 	Headers []string // that a page may send, in lower case
+	Expose  []string // that a page may read, in lower case, besides those that any may
 	MaxAge  time.Duration
 }
 
@@ -229,6 +231,8 @@ func New(o Options) Topology {
 		"CONNECTIONS_TABLE": {TableName, connections},
 		"AUTH":              {Literal, string(o.Auth)},
 	}
+	connecting := maps.Clone(session)
+	connecting["WEBSOCKET_API_ENDPOINT"] = Ref{CallbackURL, ""}
 	// Both tables feed one function, which knows their records apart by the name of the table.
 	stream := func(table string) StreamMapping {
 		return StreamMapping{Table: table, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour}
@@ -263,7 +267,7 @@ func New(o Options) Topology {
 				},
 			},
 			// A handshake must end well before the fanout believes that a connection is absent (10 s).
-			{Name: connect, Command: "connect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
+			{Name: connect, Command: "connect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: connecting},
 			{Name: disconnect, Command: "disconnect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
 		},
 		Streams: []StreamMapping{stream(metrics), stream(insights)},
@@ -273,6 +277,7 @@ func New(o Options) Topology {
 		},
 	}
 	t.addSync(connections, state, o.Lifetime)
+	t.addQuery(state, o.Auth)
 	if o.Auth == AuthTicket {
 		t.addAccess(connections)
 	}

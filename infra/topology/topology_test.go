@@ -1,6 +1,8 @@
 package topology_test
 
 import (
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -101,14 +103,38 @@ func ticket(breakIt func(*topology.Topology)) func(*topology.Topology) {
 func TestOpenSystemHasNothingOfTickets(t *testing.T) {
 	t.Parallel()
 	open, closed := topology.Default(), topology.New(topology.Options{Auth: topology.AuthTicket})
-	if open.WebSocket.Authorizer.Function != "" || len(open.HTTP.Routes) > 0 {
-		t.Error("there is an authorizer, or an HTTP API")
+	if open.WebSocket.Authorizer.Function != "" || open.HTTP.JWT != (topology.JWT{}) || open.HTTP.Routes["POST /tickets"] != "" {
+		t.Error("there is an authorizer, or a token is wanted, or given")
 	}
 	if _, ok := closed.Table("iops-dashboard-tickets"); !ok {
 		t.Error("table iops-dashboard-tickets is gone")
 	}
 	if got := len(closed.Functions) - len(open.Functions); got != 3 {
 		t.Errorf("tickets bring %d functions", got)
+	}
+}
+
+// Whoever may connect may ask, by the same routes and from the same pages.
+func TestQueriesAreAnsweredInEachSystem(t *testing.T) {
+	t.Parallel()
+	open, closed := topology.Default(), topology.New(topology.Options{Auth: topology.AuthTicket})
+	delete(closed.HTTP.Routes, "POST /tickets")
+	closed.HTTP.JWT = topology.JWT{}
+	if !reflect.DeepEqual(open.HTTP, closed.HTTP) {
+		t.Errorf("the HTTP API is %+v, and with tickets %+v", open.HTTP, closed.HTTP)
+	}
+	for _, route := range []string{"GET /metrics", "GET /insights", "GET /entities/{type}/{id}"} {
+		a, ok := open.Function(open.HTTP.Routes[route])
+		b, _ := closed.Function(closed.HTTP.Routes[route])
+		if !ok || a.Environment["AUTH"].Name != "open" || b.Environment["AUTH"].Name != "ticket" {
+			t.Errorf("%s is answered by %+v, and with tickets by %+v", route, a, b)
+		}
+		a.Environment, b.Environment = maps.Clone(a.Environment), maps.Clone(b.Environment)
+		delete(a.Environment, "AUTH")
+		delete(b.Environment, "AUTH")
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s is answered by %+v, and with tickets by %+v", route, a, b)
+		}
 	}
 }
 
@@ -146,10 +172,19 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 		"which needs an authorizer": func(s *topology.Topology) {
 			s.WebSocket.Authorizer = topology.Authorizer{Function: s.Functions[1].Name, Identity: []string{"route.request.querystring.ticket"}}
 		},
-		"AUTH is \"maybe\"":         func(s *topology.Topology) { s.Functions[1].Environment["AUTH"] = topology.Ref{Name: "maybe"} },
-		"AUTH is ticket":            ticket(func(s *topology.Topology) { s.WebSocket.Authorizer = topology.Authorizer{} }),
-		"it must want a token":      ticket(func(s *topology.Topology) { s.HTTP.JWT = topology.JWT{} }),
-		"as POST /tickets":          ticket(func(s *topology.Topology) { s.HTTP.Routes["tickets"] = s.Functions[0].Name }),
+		"AUTH is \"maybe\"":       func(s *topology.Topology) { s.Functions[1].Environment["AUTH"] = topology.Ref{Name: "maybe"} },
+		"AUTH is ticket":          ticket(func(s *topology.Topology) { s.WebSocket.Authorizer = topology.Authorizer{} }),
+		"it must want a token":    ticket(func(s *topology.Topology) { s.HTTP.JWT = topology.JWT{} }),
+		"as POST /tickets":        ticket(func(s *topology.Topology) { s.HTTP.Routes["tickets"] = s.Functions[0].Name }),
+		"nobody who gives one":    func(s *topology.Topology) { s.HTTP.JWT.Audience = topology.Ref{Kind: topology.TokenAudience} },
+		"route GET /a/{b}/: want": func(s *topology.Topology) { s.HTTP.Routes["GET /a/{b}/"] = s.Functions[0].Name },
+		"waits for less than 30s": func(s *topology.Topology) {
+			for i, f := range s.Functions {
+				if f.Name == s.HTTP.Routes["GET /metrics"] {
+					s.Functions[i].Timeout = 30 * time.Second
+				}
+			}
+		},
 		"nobody could get a ticket": ticket(func(s *topology.Topology) { delete(s.HTTP.Routes, "POST /tickets") }),
 		"route GET /: no function":  ticket(func(s *topology.Topology) { s.HTTP.Routes["GET /"] = "elsewhere" }),
 		"asked about everybody":     ticket(func(s *topology.Topology) { s.WebSocket.Authorizer.Identity = nil }),

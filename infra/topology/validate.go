@@ -13,7 +13,7 @@ import (
 var (
 	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
-	httpRoute = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) /[a-z0-9/-]*$`)
+	httpRoute = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9-]+|\{[a-z]+\}))+$`)
 )
 
 // Validate reports every promise that t breaks, joined.
@@ -189,11 +189,13 @@ func (v *validator) access() {
 			"function %s: AUTH is %s, which needs an authorizer if it is %s, and none if not", f.Name, auth.Name, AuthTicket)
 	}
 	for key, name := range v.HTTP.Routes {
-		_, ok := v.Function(name)
+		f, ok := v.Function(name)
 		v.check(ok, "route %s: no function %q", key, name)
 		v.check(httpRoute.MatchString(key), "route %s: want a method and a path, as POST /tickets", key)
+		v.check(f.Timeout < httpTime, "route %s: an HTTP API waits for less than %s, and its function may take %s", key, httpTime, f.Timeout)
 	}
 	if authorizer.Function == "" {
+		v.check(v.HTTP.JWT == (JWT{}), "HTTP API %s: it wants a token, and there is nobody who gives one", v.HTTP.Name)
 		return
 	}
 	f, ok := v.Function(authorizer.Function)

@@ -117,6 +117,7 @@ func generate(schemas fs.FS) (map[string][]byte, error) {
 		{"zz_patterns_test.go", goPatterns},
 		{"ts/zz_types.ts", tsTypes},
 		{"ts/zz_attributes.ts", tsAttributes},
+		{"ts/zz_kinds.ts", tsKinds},
 		{"GLOSSARY.md", glossaryPage},
 		{"asyncapi.json", asyncAPI},
 	}

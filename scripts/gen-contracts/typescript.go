@@ -400,10 +400,8 @@ func versioned(name, part string) string {
 func tsAttributes(m *model) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(tsHeader)
-	b.WriteString(`import type { EntityAttributes, EntityType, Insight } from "./zz_types.ts";
-
-/** What sort of value an attribute has. */
-export type AttributeKind = "integer" | "number" | "text" | "texts" | "choice" | "instant";
+	b.WriteString(`import type { AttributeKind } from "./zz_kinds.ts";
+import type { EntityAttributes, EntityType, Insight } from "./zz_types.ts";
 
 /** Describes one public attribute of an entity type or of insights. */
 export interface Attribute {
@@ -428,15 +426,7 @@ export type AttributeCatalogue = {
 };
 
 `)
-	b.WriteString(tsComment("", "The entity types, in the order in which people should meet them."))
-	b.WriteString("export const entityTypes: readonly EntityType[] = [")
-	for i, e := range m.entities {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(quoted(e.name))
-	}
-	b.WriteString("];\n\nexport const attributes: AttributeCatalogue = {\n")
+	b.WriteString("export const attributes: AttributeCatalogue = {\n")
 	for _, e := range m.entities {
 		fmt.Fprintf(&b, "  %s: {\n%s  },\n", e.name, tsCatalogue("    ", e))
 	}
@@ -464,13 +454,59 @@ func tsCatalogue(indent string, e entity) string {
 			line("  maximum: %s,", a.maximum)
 		}
 		if len(a.values) > 0 {
-			values := make([]string, 0, len(a.values))
-			for _, v := range a.values {
-				values = append(values, quoted(v))
-			}
-			line("  knownValues: [%s],", strings.Join(values, ", "))
+			line("  knownValues: %s,", tsList(a.values))
 		}
 		line("},")
 	}
 	return b.String()
+}
+
+// tsKinds writes what a program must know of attributes to tell which values they take. It is a file of its
+// own, because what people read of them is most of the catalogue.
+func tsKinds(m *model) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(tsHeader)
+	b.WriteString(`import type { EntityAttributes, EntityType, Insight } from "./zz_types.ts";
+
+/** What sort of value an attribute has. */
+export type AttributeKind = "integer" | "number" | "text" | "texts" | "choice" | "instant";
+
+/** The kinds of the attributes of each entity type, by name. */
+export type AttributeKinds = {
+  readonly [T in EntityType]: { readonly [N in keyof EntityAttributes[T]]-?: AttributeKind };
+};
+
+`)
+	names := make([]string, 0, len(m.entities))
+	for _, e := range m.entities {
+		names = append(names, e.name)
+	}
+	b.WriteString(tsComment("", "The entity types, in the order in which people should meet them."))
+	fmt.Fprintf(&b, "export const entityTypes: readonly EntityType[] = %s;\n\n", tsList(names))
+	b.WriteString("export const attributeKinds: AttributeKinds = {\n")
+	for _, e := range m.entities {
+		fmt.Fprintf(&b, "  %s: {\n%s  },\n", e.name, tsKindsOf("    ", e))
+	}
+	fmt.Fprintf(&b, "};\n\nexport const insightKinds: { readonly [N in keyof %s]-?: AttributeKind } = {\n%s};\n\n",
+		m.insight.object.name, tsKindsOf("  ", m.insight))
+	b.WriteString(tsComment("", "Every insight has these."))
+	fmt.Fprintf(&b, "export const requiredOfInsights: readonly (keyof %s)[] = %s;\n",
+		m.insight.object.name, tsList(m.insight.required))
+	return b.Bytes(), nil
+}
+
+func tsKindsOf(indent string, e entity) string {
+	var b strings.Builder
+	for _, a := range e.attributes {
+		fmt.Fprintf(&b, "%s%s: %s,\n", indent, a.name, quoted(a.kind))
+	}
+	return b.String()
+}
+
+func tsList(values []string) string {
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		out = append(out, quoted(v))
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }

@@ -16,13 +16,6 @@ import (
 	"slices"
 )
 
-// tenant and entityType are contracts/schemas/defs/tenant.json, and what an entity type looks like. New types
-// may come, so they are not listed.
-var (
-	tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	typePattern   = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
-)
-
 // origins are the pages that may connect, exactly as browsers write them.
 type origins []string
 

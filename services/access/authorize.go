@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,8 +56,9 @@ func NewAuthorizer(config AuthorizerConfig) (*Authorizer, error) {
 //	401   with a ticket that is forged, was used or has expired: the error Unauthorized
 //	500   when the store is out of order: any other error
 //
-// and else goes on to $connect, whose context has tenant, subject, session and entity_types: a list with commas
-// between, or [AllTypes]. Whoever presents a ticket uses it up, also from a wrong page.
+// and else goes on to $connect, whose context has tenant, subject, session, entity_types (a list with commas
+// between, or [AllTypes]), issued_at (when the ticket was, in Unix milliseconds) and, if the permission ends, until
+// (when, in Unix milliseconds). Whoever presents a ticket uses it up, also from a wrong page.
 func (a *Authorizer) Handle(ctx context.Context, request events.APIGatewayCustomAuthorizerRequestTypeRequest) (events.APIGatewayCustomAuthorizerResponse, error) {
 	start := time.Now()
 	grant, what, err := a.judge(ctx, request)
@@ -137,6 +139,11 @@ func allow(methodARN string, g ticket.Grant) events.APIGatewayCustomAuthorizerRe
 	}
 	response := policy(g.Subject, "Allow", methodARN)
 	response.Context = map[string]any{"tenant": g.Tenant, "subject": g.Subject, "session": g.Session, "entity_types": types}
+	for name, at := range map[string]time.Time{"issued_at": g.IssuedAt, "until": g.Until} {
+		if !at.IsZero() {
+			response.Context[name] = strconv.FormatInt(at.UnixMilli(), 10)
+		}
+	}
 	return response
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,6 +189,7 @@ func TestAuthorizerLetsIn(t *testing.T) {
 		"a page":       {ticket.Grant{Tenant: "acme", Subject: "ada", Session: "s1", Origin: page}, []string{page}, "*"},
 		"another page": {ticket.Grant{Tenant: "acme", Subject: "ada", Session: "s1", Origin: otherPage}, []string{otherPage}, "*"},
 		"a service":    {ticket.Grant{Tenant: "acme", Subject: "ada", Session: "s1"}, nil, "*"},
+		"until an end": {ticket.Grant{Tenant: "acme", Subject: "ada", Session: "s1", Until: time.UnixMilli(1_795_000_000_123)}, nil, "*"},
 		"to few types": {ticket.Grant{Tenant: "acme", Subject: "ada", Session: "s1", Origin: page, EntityTypes: []string{"insight", "student"}}, []string{page}, "insight,student"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +208,11 @@ func TestAuthorizerLetsIn(t *testing.T) {
 			if answer(got, err) != 200 || got.PrincipalID != "ada" {
 				t.Errorf("%+v, %v", got, err)
 			}
-			want := map[string]any{"tenant": "acme", "subject": "ada", "session": "s1", "entity_types": tc.types}
+			issuedAt := strconv.FormatInt(issued.IssuedAt.UnixMilli(), 10)
+			want := map[string]any{"tenant": "acme", "subject": "ada", "session": "s1", "entity_types": tc.types, "issued_at": issuedAt}
+			if !tc.grant.Until.IsZero() {
+				want["until"] = "1795000000123"
+			}
 			if !maps.Equal(got.Context, want) {
 				t.Errorf("context %v, want %v", got.Context, want)
 			}

@@ -7,38 +7,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/identity"
 	"github.com/iops-dashboard/live/services/internal/ticket"
 )
-
-// Claims are the names of the claims of a token that say what its subject may do. They must be such as its
-// issuer writes, and no user can.
-type Claims struct {
-	// Tenant holds the tenant; every token must have it.
-	Tenant string
-	// EntityTypes lists what may be seen, as a list, or a text with spaces or commas between. Absent: all.
-	EntityTypes string
-	// Service is true in the tokens of services, which send no Origin.
-	Service string
-}
-
-// sessionClaims name the session of a token, the first that it has: that of OpenID Connect, Cognito's, or the
-// token itself.
-var sessionClaims = []string{"sid", "origin_jti", "jti"}
 
 // TicketsConfig is what Tickets need; all but Lifetime must be given.
 type TicketsConfig struct {
 	Tickets ticket.Tickets
 	Origins []string // of the pages that may connect, as https://app.example.com
-	Claims  Claims
+	Claims  identity.Claims
 	// Lifetime of a ticket. Defaults to [ticket.Lifetime].
 	Lifetime time.Duration
 	Log      *slog.Logger
@@ -105,47 +89,21 @@ func (t *Tickets) Handle(ctx context.Context, request events.APIGatewayV2HTTPReq
 
 // grant reads what the token and the page ask for, or how to refuse it.
 func (t *Tickets) grant(op string, request events.APIGatewayV2HTTPRequest) (ticket.Grant, refusal, error) {
-	var claims map[string]string
-	if a := request.RequestContext.Authorizer; a != nil && a.JWT != nil {
-		claims = a.JWT.Claims
-	}
-	g := ticket.Grant{Tenant: claims[t.config.Claims.Tenant], Subject: claims["sub"], Origin: request.Headers["origin"]}
-	for _, name := range sessionClaims {
-		if g.Session == "" {
-			g.Session = claims[name]
-		}
-	}
-	if g.Subject == "" || g.Session == "" || !tenantPattern.MatchString(g.Tenant) {
-		return g, unauthenticated, fault.Newf(op, fault.Denied, "the token says no subject, session or tenant")
-	}
-	_, page := request.Headers["origin"] // an empty one is none that may
+	who, err := t.config.Claims.Read(request)
 	switch {
-	case page && !t.pages.allow(g.Origin):
-		return g, forbidden, fault.Newf(op, fault.Denied, "not the origin of a page that may connect")
-	case !page && claims[t.config.Claims.Service] != "true":
-		return g, forbidden, fault.Newf(op, fault.Denied, "no origin, and no service")
+	case errors.Is(err, identity.ErrUnknown):
+		return ticket.Grant{}, unauthenticated, err
+	case err != nil:
+		return ticket.Grant{}, forbidden, err
 	}
-	if said, ok := claims[t.config.Claims.EntityTypes]; ok {
-		g.EntityTypes = entityTypes(said)
-		if g.EntityTypes == nil {
-			return g, forbidden, fault.Newf(op, fault.Denied, "the token's entity types are not such")
-		}
+	origin, page := request.Headers["origin"] // an empty one is none that may
+	switch {
+	case page && !t.pages.allow(origin):
+		return ticket.Grant{}, forbidden, fault.Newf(op, fault.Denied, "not the origin of a page that may connect")
+	case !page && !who.Service:
+		return ticket.Grant{}, forbidden, fault.Newf(op, fault.Denied, "no origin, and no service")
 	}
-	return g, refusal{}, nil
-}
-
-// entityTypes reads a claim as an HTTP API writes it: a text as it is, a list as [student tutor]. Nil: it
-// makes no sense, which must not mean all.
-func entityTypes(said string) []string {
-	if inner, ok := strings.CutPrefix(said, "["); ok {
-		said = strings.TrimSuffix(inner, "]")
-	}
-	types := strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == ',' })
-	if len(types) == 0 || slices.ContainsFunc(types, func(s string) bool { return !typePattern.MatchString(s) }) {
-		return nil
-	}
-	slices.Sort(types)
-	return slices.Compact(types)
+	return ticket.Grant{Tenant: who.Tenant, Subject: who.Subject, Session: who.Session, EntityTypes: who.EntityTypes, Origin: origin, Until: who.Until}, refusal{}, nil
 }
 
 // refusal is a problem to be.

@@ -20,6 +20,7 @@ import (
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/access"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/identity"
 	"github.com/iops-dashboard/live/services/internal/ticket"
 	"github.com/iops-dashboard/live/services/internal/ticket/memticket"
 )
@@ -54,7 +55,7 @@ func (r *rig) issuer(t *testing.T) *access.Tickets {
 	t.Helper()
 	h, err := access.NewTickets(access.TicketsConfig{
 		Tickets: r.tickets, Origins: pages, Log: r.logger,
-		Claims: access.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types", Service: "service"},
+		Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types", Service: "service"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +133,7 @@ func TestTicketsRefuse(t *testing.T) {
 		"a tenant of a pair":   {request: with("custom:tenant", "[acme umbrella]"), status: 401, code: contracts.ErrorCodeUnauthenticated},
 		"a claim by the way":   {request: func(r *events.APIGatewayV2HTTPRequest) { with("custom:tenant", "")(r); with("tenant", "acme")(r) }, status: 401, code: contracts.ErrorCodeUnauthenticated},
 		"no session":           {request: func(r *events.APIGatewayV2HTTPRequest) { with("sid", "")(r); with("jti", "")(r) }, status: 401, code: contracts.ErrorCodeUnauthenticated},
+		"an end that is none":  {request: with("exp", "soon"), status: 401, code: contracts.ErrorCodeUnauthenticated},
 		"no origin":            {request: from(), status: 403, code: contracts.ErrorCodeForbidden},
 		"no origin, a page":    {request: func(r *events.APIGatewayV2HTTPRequest) { from()(r); with("service", "false")(r) }, status: 403, code: contracts.ErrorCodeForbidden},
 		"two origins":          {request: from(page, page), status: 403, code: contracts.ErrorCodeForbidden},
@@ -244,6 +246,7 @@ func TestTicketsIssue(t *testing.T) {
 		"for a type":            {with("entity_types", "student"), edit(func(g *ticket.Grant) { g.EntityTypes = []string{"student"} })},
 		"for types in a list":   {with("entity_types", "[tutor insight student tutor]"), edit(func(g *ticket.Grant) { g.EntityTypes = []string{"insight", "student", "tutor"} })},
 		"for types with commas": {with("entity_types", "tutor, student"), edit(func(g *ticket.Grant) { g.EntityTypes = []string{"student", "tutor"} })},
+		"until its end":         {with("exp", "1795000000"), edit(func(g *ticket.Grant) { g.Until = time.Unix(1_795_000_000, 0) })},
 		"for a type to come":    {with("entity_types", "classroom"), edit(func(g *ticket.Grant) { g.EntityTypes = []string{"classroom"} })},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,8 +270,10 @@ func TestTicketsIssue(t *testing.T) {
 					t.Errorf("expires at %s, %v", issued.ExpiresAt, err)
 				}
 				r.quiet(t, issued.Ticket)
-				if got, err := r.tickets.Redeem(t.Context(), issued.Ticket); err != nil || !reflect.DeepEqual(got, tc.want) {
-					t.Errorf("the grant is %+v, %v, want %+v", got, err, tc.want)
+				want := tc.want
+				want.IssuedAt = time.Now().Truncate(time.Millisecond)
+				if got, err := r.tickets.Redeem(t.Context(), issued.Ticket); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("the grant is %+v, %v, want %+v", got, err, want)
 				}
 			})
 		})
@@ -278,7 +283,7 @@ func TestTicketsIssue(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	tickets, log := &memticket.Tickets{}, slog.New(slog.DiscardHandler)
-	names := access.Claims{Tenant: "tenant", EntityTypes: "entity_types", Service: "service"}
+	names := identity.Claims{Tenant: "tenant", EntityTypes: "entity_types", Service: "service"}
 	for name, c := range map[string]access.TicketsConfig{
 		"no tickets":      {Claims: names, Log: log},
 		"no log":          {Tickets: tickets, Claims: names},

@@ -88,7 +88,10 @@ func (a *audience) Close(_ context.Context, id string) error {
 func (a *audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {
 	return registry.Status{}, nil
 }
-func (a *audience) Blame(context.Context, string, bool) (int, error)        { return 0, nil }
-func (a *audience) Owned(context.Context, registry.Owner) ([]string, error) { return nil, nil }
-func (a *audience) MarkResync(context.Context, string) error                { return nil }
-func (a *audience) ClearResync(context.Context, string, int64) error        { return nil }
+func (a *audience) Blame(context.Context, string, bool) (int, error) { return 0, nil }
+func (a *audience) Owned(context.Context, registry.Owner) ([]registry.Connection, error) {
+	return nil, nil
+}
+func (a *audience) Revoke(context.Context, registry.Owner) error     { return nil }
+func (a *audience) MarkResync(context.Context, string) error         { return nil }
+func (a *audience) ClearResync(context.Context, string, int64) error { return nil }

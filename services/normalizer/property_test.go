@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"log/slog"
 	"math/big"
 	"math/rand/v2"
@@ -157,8 +156,8 @@ func draw(t *rapid.T, spoil bool) *world {
 // flaky is a state table and a topic that fail at random, before or after they have done what
 // they were asked: what a crash at that moment looks like from outside.
 type flaky struct {
+	*memstate.Table
 	t      *rapid.T
-	table  *memstate.Table
 	topic  memtopic.Topic
 	random *rand.Rand
 	rate   float64
@@ -169,7 +168,7 @@ type flaky struct {
 
 func newFlaky(t *rapid.T) *flaky {
 	return &flaky{
-		t: t, table: memstate.New(1_795_000_000_000),
+		t: t, Table: memstate.New(1_795_000_000_000),
 		random: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)),
 		rate:   rapid.SampledFrom([]float64{0, 0.05, 0.15}).Draw(t, "rate"),
 
@@ -190,7 +189,7 @@ func (f *flaky) Apply(ctx context.Context, c state.Change) (state.Result, error)
 	if f.fails() {
 		return state.Result{}, fault.New("before", fault.Transient, nil)
 	}
-	result, err := f.table.Apply(ctx, c)
+	result, err := f.Table.Apply(ctx, c)
 	if previous := result.Version.Revision - 1; result.Outcome == state.Applied && previous > 0 && !f.published[placeOf(c.Key)][previous] {
 		f.early = fmt.Sprintf("revision %d of %v was applied before revision %d was published", previous+1, c.Key, previous)
 	}
@@ -198,14 +197,6 @@ func (f *flaky) Apply(ctx context.Context, c state.Change) (state.Result, error)
 		return state.Result{}, fault.New("after", fault.Transient, nil)
 	}
 	return result, err
-}
-
-func (f *flaky) Get(ctx context.Context, k state.Key) (state.Item, bool, error) {
-	return f.table.Get(ctx, k)
-}
-
-func (f *flaky) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry, error] {
-	return f.table.List(ctx, r)
 }
 
 func (f *flaky) Publish(ctx context.Context, messages []topic.Message) []error {
@@ -336,11 +327,11 @@ func TestAReplayFromAnyPoint(t *testing.T) {
 		checkPublished(t, f, false)
 		checkEnd(t, w, f)
 
-		before := len(f.table.All())
+		before := len(f.Table.All())
 		f.rate = 0
 		f.deliver(n, w.stream)
 		checkEnd(t, w, f)
-		if len(f.table.All()) != before {
+		if len(f.Table.All()) != before {
 			t.Error("a replay of everything adds to the state table")
 		}
 	})
@@ -376,7 +367,7 @@ func checkPublished(t *rapid.T, f *flaky, live bool) {
 // times, against what ought to be shown.
 func checkEnd(t *rapid.T, w *world, f *flaky) {
 	inState := map[place]map[string]any{}
-	for k, i := range f.table.All() {
+	for k, i := range f.Table.All() {
 		if i.Image != nil {
 			var image map[string]any
 			if err := json.Unmarshal(i.Image, &image); err != nil {

@@ -34,7 +34,8 @@ type scenario struct {
 	reconnects []time.Duration
 	posts      []trip // of the parts of snapshots, and other answers
 	updates    []trip // of the fan-out's frames
-	lastViews  int
+	lastViews  int    // negative: as before
+	lastSliced bool
 	pageSize   int
 }
 
@@ -51,6 +52,7 @@ type ask struct {
 	at      time.Duration
 	views   int // negative: as before
 	sandbox int
+	sliced  bool // it says the slices of its digest
 }
 
 // trip is what becomes of a frame.
@@ -89,7 +91,7 @@ func draw(t *rapid.T) scenario {
 	}
 	slices.SortStableFunc(s.writes, func(a, b write) int { return int(a.at - b.at) })
 	for n := range rapid.IntRange(1, 15).Draw(t, "syncs") {
-		a := ask{moment("asked"), rapid.IntRange(-10, len(choices)-1).Draw(t, "views"), rapid.IntRange(0, 1).Draw(t, "sandbox")}
+		a := ask{moment("asked"), rapid.IntRange(-10, len(choices)-1).Draw(t, "views"), rapid.IntRange(0, 1).Draw(t, "sandbox"), rapid.Bool().Draw(t, "sliced")}
 		if n > 0 && rapid.Bool().Draw(t, "soon") {
 			a.at = s.syncs[n-1].at + time.Duration(rapid.IntRange(0, 1500).Draw(t, "after"))*time.Millisecond
 		}
@@ -110,7 +112,8 @@ func draw(t *rapid.T) scenario {
 	})
 	s.posts = rapid.SliceOfN(way, 0, 40).Draw(t, "posts")
 	s.updates = rapid.SliceOfN(way, 0, 40).Draw(t, "updates")
-	s.lastViews = rapid.IntRange(0, len(choices)-1).Draw(t, "last views")
+	s.lastViews = rapid.IntRange(-len(choices), len(choices)-1).Draw(t, "last views")
+	s.lastSliced = rapid.Bool().Draw(t, "last sliced")
 	s.pageSize = rapid.IntRange(1, 4).Draw(t, "page size")
 	return s
 }
@@ -153,7 +156,7 @@ func play(t *testing.T, s scenario) string {
 		time.AfterFunc(write.at, func() { w.write(n, write) })
 	}
 	for _, ask := range s.syncs {
-		time.AfterFunc(ask.at, func() { w.browser.sync(ask.views, ask.sandbox) })
+		time.AfterFunc(ask.at, func() { w.browser.sync(ask) })
 	}
 	for _, at := range s.reconnects {
 		time.AfterFunc(at, w.connect)
@@ -162,9 +165,9 @@ func play(t *testing.T, s scenario) string {
 	w.mu.Lock()
 	w.posts, w.updates = nil, nil
 	w.mu.Unlock()
-	w.browser.sync(s.lastViews, 0)
+	w.browser.sync(ask{views: s.lastViews, sandbox: 0, sliced: s.lastSliced})
 	time.Sleep(time.Minute)
-	w.browser.sync(s.lastViews, 1)
+	w.browser.sync(ask{views: s.lastViews, sandbox: 1})
 	time.Sleep(time.Minute)
 
 	w.mu.Lock()
@@ -175,7 +178,8 @@ func play(t *testing.T, s scenario) string {
 	if w.browser.pending == nil || !w.browser.pending.confirmed {
 		return "the sync after the last is not confirmed"
 	}
-	got, want := w.browser.shows(), w.holds(choices[s.lastViews])
+	views := choices[w.browser.views]
+	got, want := w.browser.shows(), w.holds(views)
 	same := func(a, b *shown) bool {
 		for name, value := range b.attributes {
 			if a.attributes[name] != value { // it may have more, of views that it had before
@@ -185,7 +189,7 @@ func play(t *testing.T, s scenario) string {
 		return a.version == b.version
 	}
 	if !maps.EqualFunc(got, want, same) {
-		return fmt.Sprintf("with %s it shows\n%v, want\n%v", choices[s.lastViews], got, want)
+		return fmt.Sprintf("with %s it shows\n%v, want\n%v", views, got, want)
 	}
 	return ""
 }
@@ -481,14 +485,15 @@ type answer struct {
 	parts  map[int64]bool
 	named  map[string]contracts.Version
 
-	had       map[string]contracts.Version // when it was sent
+	had       map[string]contracts.DigestRow // when it was sent
 	confirmed bool
 }
 
 // sync says what the browser watches from now on.
-func (b *browser) sync(views, sandbox int) {
+func (b *browser) sync(a ask) {
 	w := b.world
 	w.mu.Lock()
+	views := a.views
 	if views < 0 {
 		views = max(b.views, 0)
 	}
@@ -501,23 +506,26 @@ func (b *browser) sync(views, sandbox int) {
 	}
 	b.syncID++
 	b.pending = &answer{
-		syncID: b.syncID, sentAt: time.Now(), parts: map[int64]bool{}, named: map[string]contracts.Version{}, had: map[string]contracts.Version{},
+		syncID: b.syncID, sentAt: time.Now(), parts: map[int64]bool{}, named: map[string]contracts.Version{}, had: map[string]contracts.DigestRow{},
 	}
 	more := ""
 	if b.complete {
 		var rows []contracts.DigestRow
 		for name, row := range b.shows() {
-			rows = append(rows, contracts.DigestRow{Key: row.digestKey, Version: row.version})
-			b.pending.had[name] = row.version
+			b.pending.had[name] = contracts.DigestRow{Key: row.digestKey, Version: row.version}
+			rows = append(rows, b.pending.had[name])
 		}
 		more = `,"digest":"` + contracts.Digest(rows) + `"`
+		if a.sliced {
+			more += `,"slices":"` + contracts.SliceDigests(rows) + `"`
+		}
 	}
 	request := events.APIGatewayWebsocketProxyRequest{
 		Body:           syncText(b.syncID, choices[views], more),
 		RequestContext: events.APIGatewayWebsocketProxyRequestContext{ConnectionID: w.socket()},
 	}
 	w.mu.Unlock()
-	if _, err := w.sandboxes[sandbox].Handle(context.Background(), request); err != nil {
+	if _, err := w.sandboxes[a.sandbox].Handle(context.Background(), request); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -548,6 +556,7 @@ func (b *browser) receive(text []byte) {
 		Data     []json.RawMessage
 		Entities []json.RawMessage
 		Insights []json.RawMessage
+		Covers   []int
 		Digest   string
 	}
 	if err := json.Unmarshal(text, &f); err != nil {
@@ -573,11 +582,17 @@ func (b *browser) receive(text []byte) {
 			return
 		}
 		b.complete = true
-		b.world.audit("SNAPSHOT", choices[b.views], p.named, p.sentAt, time.Now())
+		said := maps.Clone(p.named) // with what it says by leaving a slice out
+		for name, row := range p.had {
+			if f.Covers != nil && !slices.Contains(f.Covers, contracts.DigestSlice(row.Key)) {
+				said[name] = row.Version
+			}
+		}
+		b.world.audit("SNAPSHOT", choices[b.views], said, p.sentAt, time.Now())
 		// Forgotten, not buried: with other views, or other insights beside it, it may come back as it was.
 		maps.DeleteFunc(b.rows, func(name string, row *shown) bool {
-			_, named := p.named[name]
-			return row.attributes != nil && !named && row.changedAt.Before(p.sentAt)
+			_, there := said[name]
+			return row.attributes != nil && !there && row.changedAt.Before(p.sentAt)
 		})
 	case "SYNCED":
 		if p := b.pending; p != nil && p.syncID == f.SyncID {
@@ -586,7 +601,11 @@ func (b *browser) receive(text []byte) {
 			if from.Before(b.since) {
 				from = b.since
 			}
-			b.world.audit("SYNCED", choices[b.views], p.had, from, time.Now())
+			had := map[string]contracts.Version{}
+			for name, row := range p.had {
+				had[name] = row.Version
+			}
+			b.world.audit("SYNCED", choices[b.views], had, from, time.Now())
 		}
 	}
 }

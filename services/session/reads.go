@@ -18,10 +18,6 @@ const (
 	readAge = time.Second
 	// readTimeout bounds a read, which may outlive the sync that began it: others wait for it.
 	readTimeout = 10 * time.Second
-	// insightDays is how far back insights are read, in days: three, and one because a key begins with the
-	// time in the zone of its writer. A snapshot has those of a day at most, but the newest that a view
-	// matches may be older than today. It moves on once a day, for all at the same time.
-	insightDays = 4
 )
 
 // entry is an entity or insight that is there, ready to be matched by any number of views.
@@ -36,7 +32,15 @@ type entry struct {
 type contents struct {
 	entries    []*entry
 	unreadable int // rows that break their contract and are left out
+	read       string
 }
+
+// How contents were had; of several types, the first that holds for any.
+const (
+	readFresh  = "fresh"  // by a read that was begun for it
+	readJoined = "joined" // by one that began after it was asked for, for somebody else
+	readRecent = "recent" // by one that had begun before
+)
 
 // reads shares reads of the state table: all who ask for a tenant and type before a read of it begins get
 // that read, and one is under way at a time. What was read is kept for [readAge]. It may be used
@@ -72,16 +76,23 @@ func newReads(table state.Table) *reads {
 // fresh returns what these types of a tenant hold, by reads that began after the call.
 func (r *reads) fresh(ctx context.Context, tenant string, types []string) (contents, error) {
 	var readings []*reading
-	for _, t := range types {
-		readings = append(readings, r.join(ctx, source{tenant, t}))
-	}
 	var all contents
+	for _, t := range types {
+		reading, first := r.join(ctx, source{tenant, t})
+		readings = append(readings, reading)
+		switch {
+		case first:
+			all.read = readFresh
+		case all.read == "":
+			all.read = readJoined
+		}
+	}
 	var err error
 	for _, reading := range readings {
 		select {
 		case <-reading.done:
 		case <-ctx.Done():
-			return contents{}, fault.New("session.Sync", fault.Transient, context.Cause(ctx))
+			return contents{read: all.read}, fault.New("session.Sync", fault.Transient, context.Cause(ctx))
 		}
 		err = cmp.Or(err, reading.err)
 		all.add(reading.contents)
@@ -102,6 +113,7 @@ func (r *reads) recent(tenant string, types []string, after time.Time) (contents
 			return contents{}, false
 		}
 		all.add(q.last.contents)
+		all.read = readRecent
 	}
 	return all, true
 }
@@ -111,8 +123,8 @@ func (c *contents) add(more contents) {
 	c.unreadable += more.unreadable
 }
 
-// join returns the next reading of a source to begin.
-func (r *reads) join(ctx context.Context, of source) *reading {
+// join returns the next reading of a source to begin, and whether nobody has asked for it before.
+func (r *reads) join(ctx context.Context, of source) (next *reading, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweep()
@@ -121,16 +133,16 @@ func (r *reads) join(ctx context.Context, of source) *reading {
 		q = &queue{}
 		r.of[of] = q
 	}
-	if q.next == nil {
-		q.next = &reading{ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
-		if q.running == nil {
-			asked := q.next
-			q.begin()
-			go r.run(of, q)
-			return asked
-		}
+	if q.next != nil {
+		return q.next, false
 	}
-	return q.next
+	next = &reading{ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
+	q.next = next
+	if q.running == nil {
+		q.begin()
+		go r.run(of, q)
+	}
+	return next, true
 }
 
 // begin makes the next reading the running one. Whoever comes from now on gets another.
@@ -173,7 +185,7 @@ func (r *reads) read(ctx context.Context, of source) (contents, error) {
 	defer cancel()
 	which := state.Range{Tenant: of.tenant, EntityType: of.entityType}
 	if of.entityType == state.InsightType {
-		which.From = time.Now().UTC().AddDate(0, 0, -insightDays).Format(time.DateOnly)
+		which = state.LatestInsights(of.tenant, time.Now())
 	}
 	var all contents
 	for page, err := range r.table.List(ctx, which) {

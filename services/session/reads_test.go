@@ -2,8 +2,11 @@ package session_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +48,7 @@ func TestSyncsThatArriveBeforeAReadBeginsShareIt(t *testing.T) {
 		if got := r.lists(); got != 2*allTypes+1 {
 			t.Errorf("%d lists, want two of each type, and one of another tenant's", got)
 		}
+		r.wantReads(map[string]int{"fresh": 3, "joined": 298})
 		for n := range 300 {
 			r.wantAnswers(fmt.Sprint(n), "SNAPSHOT 1 1/1 student/stu_1@1 student/stu_2@1")
 		}
@@ -74,7 +78,24 @@ func TestReadThatFailsIsNotKept(t *testing.T) {
 		if got := r.lists(); got != 3*allTypes {
 			t.Errorf("%d lists, want three of each type", got)
 		}
+		r.wantReads(map[string]int{"fresh": 3})
 	})
+}
+
+// wantReads counts the lines of the log by how their syncs had the state.
+func (r *rig) wantReads(want map[string]int) {
+	r.t.Helper()
+	got := map[string]int{}
+	for line := range strings.Lines(r.log.String()) {
+		var sync struct{ Read string }
+		if err := json.Unmarshal([]byte(line), &sync); err != nil {
+			r.t.Fatal(err)
+		}
+		got[sync.Read]++
+	}
+	if !maps.Equal(got, want) {
+		r.t.Errorf("reads %v, want %v", got, want)
+	}
 }
 
 // Its end is not that of a read for which others wait.
@@ -128,6 +149,9 @@ func TestHeartbeatIsConfirmedByARecentRead(t *testing.T) {
 		if got := r.lists() - before; got != 2*allTypes {
 			t.Errorf("%d lists, want a new one of each type after a second", got)
 		}
+		r.wantReads(map[string]int{"fresh": 12, "recent": 9})
+		r.send("0", "no command")
+		r.wantReads(map[string]int{"fresh": 12, "recent": 9, "": 1})
 	})
 }
 

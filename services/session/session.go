@@ -9,10 +9,12 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 )
 
@@ -35,13 +38,15 @@ const (
 // DefaultTenant is the tenant of connections that nobody authorised.
 const DefaultTenant = "default"
 
-// Config is what a Session needs; all but Frames must be given.
+// Config is what a Session needs; all but Frames and Gateway must be given.
 type Config struct {
 	Registry registry.Registry
 	Auth     Auth
 	Log      *slog.Logger
 	// Frames are the contracts that can be served. Defaults to [contracts.Frames].
 	Frames []string
+	// Gateway closes connections that make room for others of their subject. Nil: none does.
+	Gateway gateway.Closer
 }
 
 // Session handles the routes. It may be used concurrently.
@@ -62,10 +67,11 @@ func New(config Config) (*Session, error) {
 }
 
 // Connect registers the connection for everything in its tenant that it may watch. With tickets, the
-// authorizer's context says who it is: tenant, subject, session, and entity_types, with commas between, or *
-// for all. Any status but 200 refuses the handshake, so that a client whose registration failed tries again
-// rather than wait for updates that cannot come. It returns no error: the outcome is the status, and a log
-// line.
+// authorizer's context says who it is: tenant, subject, session, entity_types, with commas between, or *
+// for all, and, in Unix milliseconds, issued_at, when that was said, and until, when it ends. Any status but 200
+// refuses the handshake, so that a client whose registration failed tries again rather than wait for updates that
+// cannot come: 401 if its permission has ended or was revoked, 429 if its subject has too many connections. It
+// returns no error: the outcome is the status, and a log line.
 func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 	start := time.Now()
 	c, status, err := s.identify(request.RequestContext)
@@ -74,11 +80,43 @@ func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocke
 		status = http.StatusBadRequest
 	}
 	if err == nil {
-		err = s.config.Registry.Open(ctx, c)
+		err = s.open(ctx, c)
 		status = connectStatus(err)
 	}
 	log(ctx, s.config.Log, "connect", request, err, "status", status, "duration_ms", time.Since(start).Milliseconds())
 	return events.APIGatewayProxyResponse{StatusCode: status}, nil
+}
+
+// closeTimeout is how long the gateway may take to close a connection that makes room.
+const closeTimeout = time.Second
+
+// open registers c. Where its subject has as many connections as it may, the one that has been silent for the
+// longest makes room, if nobody knows whether it is still there; if all were heard of lately, c is refused. To
+// close the oldest instead would have pages throw each other out, again and again.
+func (s *Session) open(ctx context.Context, c registry.Connection) error {
+	err := s.config.Registry.Open(ctx, c)
+	many, ok := errors.AsType[registry.TooMany](err)
+	if !ok || s.config.Gateway == nil {
+		return err
+	}
+	for _, id := range many.Silent {
+		if err := end(ctx, s.config.Gateway, s.config.Registry, id); err != nil {
+			return err
+		}
+		// Another that opens may have taken the room.
+		if err = s.config.Registry.Open(ctx, c); !errors.As(err, new(registry.TooMany)) {
+			return err
+		}
+	}
+	return err
+}
+
+// end closes a connection. The socket first: the registry is how it is found again if this fails.
+func end(ctx context.Context, g gateway.Closer, r registry.Registry, id string) error {
+	if err := g.Disconnect(ctx, id, closeTimeout); err != nil {
+		return err
+	}
+	return r.Close(ctx, id)
 }
 
 // Disconnect forgets the connection. The socket is closed already and nobody reads the answer; an
@@ -112,6 +150,20 @@ func (s *Session) identify(rc events.APIGatewayWebsocketProxyRequestContext) (re
 			if *to, _ = authorized[name].(string); *to == "" {
 				return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "no %s from the authorizer", name)
 			}
+		}
+		for name, to := range map[string]*time.Time{"issued_at": &c.PermittedAt, "until": &c.Until} {
+			said, ok := authorized[name].(string)
+			if !ok {
+				continue
+			}
+			ms, err := strconv.ParseInt(said, 10, 64)
+			if err != nil {
+				return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "no time in %s from the authorizer", name)
+			}
+			*to = time.UnixMilli(ms)
+		}
+		if !c.Until.IsZero() && !c.Until.After(c.ConnectedAt) {
+			return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "the permission ended before")
 		}
 		if types != registry.Everything {
 			c.EntityTypes = strings.Split(types, ",")
@@ -156,6 +208,12 @@ func typeOf(contract string) string {
 func connectStatus(err error) int {
 	if err == nil {
 		return http.StatusOK
+	}
+	switch {
+	case errors.As(err, new(registry.TooMany)):
+		return http.StatusTooManyRequests
+	case errors.Is(err, registry.ErrRevoked):
+		return http.StatusUnauthorized
 	}
 	switch fault.KindOf(err) {
 	case fault.Gone:

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway"
+	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/session"
@@ -60,6 +65,7 @@ func TestConnectRefuses(t *testing.T) {
 			r.RequestContext.Authorizer = map[string]any{"tenant": 7.0}
 		}, want: 401},
 		"tenant that would break a key":   {auth: session.AuthTicket, request: authorized("tenant", "acme#*"), want: 400},
+		"permission of nobody knows when": {auth: session.AuthTicket, request: authorized("issued_at", "soon"), want: 401},
 		"no subject":                      {auth: session.AuthTicket, request: authorized("subject", nil), want: 401},
 		"no session":                      {auth: session.AuthTicket, request: authorized("session", ""), want: 401},
 		"no entity types":                 {auth: session.AuthTicket, request: authorized("entity_types", nil), want: 401},
@@ -168,6 +174,118 @@ func authorized(name string, value any) func(*events.APIGatewayWebsocketProxyReq
 		said := authorizer()
 		said[name] = value
 		r.RequestContext.Authorizer = said
+	}
+}
+
+func TestConnectKeepsTheEndOfThePermission(t *testing.T) {
+	t.Parallel()
+	const at = 1707502303419
+	for said, want := range map[any]int64{nil: 0, strconv.Itoa(at + 1): at + 1, strconv.Itoa(at): -1, "0": -1, "soon": -1, "": -1} {
+		b := setup(t, session.AuthTicket)
+		request := connect(t)
+		authorized("until", said)(&request)
+		status := 200
+		if want < 0 {
+			status = 401
+		}
+		if response, err := b.session.Connect(t.Context(), request); err != nil || response.StatusCode != status {
+			t.Errorf("%v: status %d, %v, want %d", said, response.StatusCode, err, status)
+		}
+		if _, err := b.registry.Subscribe(t.Context(), id, registry.Subscription{SyncID: 1}); want >= 0 && errors.Is(err, registry.ErrEnded) != (want > 0) {
+			t.Errorf("%v: it ended: %v", said, err)
+		}
+	}
+}
+
+// A ticket that was issued before the revocation of its owner lets nobody in.
+func TestConnectByARevokedPermission(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		said   any
+		status int
+	}{
+		"before":          {strconv.FormatInt(now.Add(-time.Second).UnixMilli(), 10), 401},
+		"nobody knows":    {nil, 401},
+		"not as a text":   {float64(now.Add(time.Hour).UnixMilli()), 401},
+		"long after that": {strconv.FormatInt(now.Add(time.Hour).UnixMilli(), 10), 200},
+	} {
+		b := setup(t, session.AuthTicket)
+		if err := b.registry.Revoke(t.Context(), registry.Owner{Tenant: "acme", Session: "s1"}); err != nil {
+			t.Fatal(err)
+		}
+		request := connect(t)
+		authorized("issued_at", tc.said)(&request)
+		if response, err := b.session.Connect(t.Context(), request); err != nil || response.StatusCode != tc.status {
+			t.Errorf("%s: status %d, %v, want %d", name, response.StatusCode, err, tc.status)
+		}
+		if open := len(b.watchers("acme")) == 1; open != (tc.status == 200) {
+			t.Errorf("%s: it has a row: %t", name, open)
+		}
+		b.oneLine("connect")
+	}
+}
+
+func TestConnectWhereASubjectHasManyConnections(t *testing.T) {
+	t.Parallel()
+	heard, silent := 10*time.Second, registry.Silence+time.Second
+	for name, tc := range map[string]struct {
+		ages    []time.Duration
+		script  error // of the gateway, for the first
+		without bool  // a gateway
+		status  int
+		closed  []int
+	}{
+		"room":                        {ages: []time.Duration{silent}, status: 200},
+		"all were heard of":           {ages: []time.Duration{heard, heard}, status: 429},
+		"one is silent":               {ages: []time.Duration{silent, heard}, status: 200, closed: []int{0}},
+		"the longest silent":          {ages: []time.Duration{silent, silent + time.Minute}, status: 200, closed: []int{1}},
+		"its socket has gone":         {ages: []time.Duration{silent, heard}, script: fault.New("planted", fault.Gone, nil), status: 200, closed: []int{0}},
+		"the gateway is out of order": {ages: []time.Duration{silent, heard}, script: fault.New("planted", fault.Transient, nil), status: 500},
+		"nobody can close it":         {ages: []time.Duration{silent, heard}, without: true, status: 429},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, session.AuthTicket)
+			b.registry.PerSubject = 2
+			g := &memgateway.Gateway{}
+			config := session.Config{Registry: b.registry, Auth: session.AuthTicket, Log: slog.New(slog.NewJSONHandler(b.log, nil)), Gateway: g}
+			if tc.without {
+				config.Gateway = nil
+			}
+			s, err := session.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n, age := range tc.ages {
+				c := registry.Connection{ID: fmt.Sprint("other", n), Tenant: "acme", Subject: "ada", Session: "s0", ConnectedAt: time.Now().Add(-age)}
+				if err := b.registry.Open(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				g.Open(c.ID)
+			}
+			g.Script("other0", tc.script)
+			request := connect(t)
+			request.RequestContext.ConnectedAt = time.Now().UnixMilli()
+			request.RequestContext.Authorizer = authorizer()
+			if response, err := s.Connect(t.Context(), request); err != nil || response.StatusCode != tc.status {
+				t.Errorf("status %d, %v, want %d", response.StatusCode, err, tc.status)
+			}
+			var open []string
+			for _, c := range b.watchers("acme") {
+				open = append(open, c.ID)
+			}
+			for n := range tc.ages {
+				gone := g.Post(t.Context(), fmt.Sprint("other", n), gateway.NewFrame(nil), time.Second) != nil
+				if want := slices.Contains(tc.closed, n); gone != want || want == slices.Contains(open, fmt.Sprint("other", n)) {
+					t.Errorf("connection %d: closed %t, registered are %v", n, gone, open)
+				}
+			}
+			if slices.Contains(open, id) != (tc.status == 200) {
+				t.Errorf("registered are %v", open)
+			}
+			b.oneLine("connect")
+		})
 	}
 }
 

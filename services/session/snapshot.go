@@ -2,20 +2,55 @@ package session
 
 import (
 	"bytes"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/view"
 )
 
-// held is all that a set of views holds: what its snapshot brings, and what its digest covers.
+// held is all that a set of views holds, and what its digest sums up.
 type held struct {
 	entities   []row
 	insights   []row // those that count
 	digest     string
 	unreadable int
+	read       string // how it was had, as contents
+}
+
+// all are its rows.
+func (h held) all() iter.Seq[row] {
+	return func(yield func(row) bool) {
+		for _, rows := range [][]row{h.entities, h.insights} {
+			for _, r := range rows {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (h held) digestRows() []contracts.DigestRow {
+	rows := make([]contracts.DigestRow, 0, len(h.entities)+len(h.insights))
+	for r := range h.all() {
+		rows = append(rows, contracts.DigestRow{Key: r.key(), Version: r.Version})
+	}
+	return rows
+}
+
+// differing returns the slices that are other than those of a client: nil if a snapshot of them is to cover
+// everything, because all are, or because none is and yet the digest is another.
+func (h held) differing(from string) []int {
+	different := contracts.DifferentSlices(contracts.SliceDigests(h.digestRows()), from)
+	if len(different) == contracts.DigestSlices {
+		return nil
+	}
+	return different
 }
 
 // row is an entry as the views want it.
@@ -26,7 +61,7 @@ type row struct {
 
 // hold picks out of all that was read what the views match now.
 func hold(all contents, set *view.Set) held {
-	h := held{unreadable: all.unreadable}
+	h := held{unreadable: all.unreadable, read: all.read}
 	var found []row
 	for _, e := range all.entries {
 		fields, ok := set.Match(e.EntityType, e.image)
@@ -41,13 +76,7 @@ func hold(all contents, set *view.Set) held {
 	h.insights = contracts.LatestInsights(found, func(r row) contracts.FoundInsight {
 		return contracts.FoundInsight{Key: r.key(), FoundAt: r.foundAt}
 	})
-	var rows []contracts.DigestRow
-	for _, of := range [][]row{h.entities, h.insights} {
-		for _, r := range of {
-			rows = append(rows, contracts.DigestRow{Key: r.key(), Version: r.Version})
-		}
-	}
-	h.digest = contracts.Digest(rows)
+	h.digest = contracts.Digest(h.digestRows())
 	return h
 }
 
@@ -62,13 +91,13 @@ func (r row) key() string {
 // fragment is what a snapshot says of the row.
 func (r row) fragment() []byte {
 	attributes := r.fields.Project(r.EntityType, r.Image)
-	written := r.WrittenAt.UTC().Format(timestampForm)
+	written := r.WrittenAt.UTC().Format(frame.TimestampForm)
 	if r.EntityType == state.InsightType {
-		return encode(contracts.InsightUpdateV1{
+		return frame.Encode(contracts.InsightUpdateV1{
 			InsightID: r.insightID, Operation: contracts.UpdateOperationUpsert, Version: r.Version, Attributes: attributes, WrittenAt: written,
 		})
 	}
-	return encode(contracts.UpdateV1{
+	return frame.Encode(contracts.UpdateV1{
 		EntityType: contracts.EntityType(r.EntityType), EntityID: r.EntityID, Operation: contracts.UpdateOperationUpsert,
 		Version: r.Version, Attributes: attributes, WrittenAt: written,
 	})
@@ -83,10 +112,10 @@ type part struct {
 // maxPart is the largest number of a part that the contract allows.
 const maxPart = 65_536
 
-// frames are the parts of a snapshot, as few as their limit of size allows. An image is so much smaller than a
-// frame that each row fits.
-func (h held) frames(syncID int64, now time.Time) [][]byte {
-	room := contracts.MaxFrameBytes - len(snapshotFrame(part{}, syncID, maxPart, maxPart, h.digest, now))
+// frames are the parts of a snapshot that covers some slices, or everything if covers is nil: as few as their
+// limit of size allows. An image is so much smaller than a frame that each row fits.
+func (h held) frames(syncID int64, covers []int, now time.Time) [][]byte {
+	room := contracts.MaxFrameBytes - len(snapshotFrame(part{}, syncID, maxPart, maxPart, covers, h.digest, now))
 	parts := []part{{}}
 	add := func(fragment []byte, to func(*part) *[][]byte) {
 		last := &parts[len(parts)-1]
@@ -98,11 +127,16 @@ func (h held) frames(syncID int64, now time.Time) [][]byte {
 		list := to(last)
 		*list = append(*list, fragment)
 	}
-	for _, r := range h.entities {
-		add(r.fragment(), func(p *part) *[][]byte { return &p.entities })
-	}
-	for _, r := range h.insights {
-		add(r.fragment(), func(p *part) *[][]byte { return &p.insights })
+	for r := range h.all() {
+		if covers != nil && !slices.Contains(covers, contracts.DigestSlice(r.key())) {
+			continue
+		}
+		add(r.fragment(), func(p *part) *[][]byte {
+			if r.EntityType == state.InsightType {
+				return &p.insights
+			}
+			return &p.entities
+		})
 	}
 	frames := make([][]byte, len(parts))
 	for i, p := range parts {
@@ -110,16 +144,16 @@ func (h held) frames(syncID int64, now time.Time) [][]byte {
 		if i == len(parts)-1 {
 			digest = h.digest
 		}
-		frames[i] = snapshotFrame(p, syncID, i+1, len(parts), digest, now)
+		frames[i] = snapshotFrame(p, syncID, i+1, len(parts), covers, digest, now)
 	}
 	return frames
 }
 
-func snapshotFrame(p part, syncID int64, number, of int, digest string, now time.Time) []byte {
+func snapshotFrame(p part, syncID int64, number, of int, covers []int, digest string, now time.Time) []byte {
 	b := make([]byte, 0, p.size+256)
 	b = append(b, `{"type":"`+contracts.SnapshotFrameV1Type+`","version":`...)
 	b = strconv.AppendInt(b, contracts.SnapshotFrameV1Version, 10)
-	b = append(b, `,"timestamp":"`+now.UTC().Format(timestampForm)+`","sync_id":`...)
+	b = append(b, `,"timestamp":"`+now.UTC().Format(frame.TimestampForm)+`","sync_id":`...)
 	b = strconv.AppendInt(b, syncID, 10)
 	b = append(b, `,"part":`...)
 	b = strconv.AppendInt(b, int64(number), 10)
@@ -130,6 +164,10 @@ func snapshotFrame(p part, syncID int64, number, of int, digest string, now time
 	b = append(b, `],"insights":[`...)
 	b = append(b, bytes.Join(p.insights, []byte(","))...)
 	b = append(b, ']')
+	if covers != nil {
+		b = append(b, `,"covers":`...)
+		b = append(b, frame.Encode(covers)...)
+	}
 	if digest != "" {
 		b = append(b, `,"digest":"`+digest+`"`...)
 	}

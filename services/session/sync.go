@@ -18,6 +18,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 	"github.com/iops-dashboard/live/services/internal/state"
@@ -30,6 +31,8 @@ type SyncConfig struct {
 	State    state.Table
 	Gateway  gateway.Gateway
 	Log      *slog.Logger
+	// Closer closes connections that send what no client does. Nil: they stay open.
+	Closer gateway.Closer
 	// Frames are the contracts that can be served. Defaults to [contracts.Frames].
 	Frames []string
 	// Lifetime is the longest that the gateway lets a connection be open. Defaults to 2 h, which is API
@@ -44,6 +47,11 @@ type SyncConfig struct {
 	// PostTries is how often a frame is posted that meets an outage, a time-out or a slow reader. Defaults
 	// to 4.
 	PostTries int
+	// Crossed is told of rows that were about to be posted and are of another tenant, or of a type that the
+	// connection may not see. Defaults to nobody.
+	Crossed func(rows int)
+	// Random draws from [0, 1) by how much a pause differs from others. Defaults to [rand.Float64].
+	Random func() float64
 }
 
 func (c SyncConfig) withDefaults() SyncConfig {
@@ -54,6 +62,12 @@ func (c SyncConfig) withDefaults() SyncConfig {
 	c.ReconnectAfter = cmp.Or(c.ReconnectAfter, c.Lifetime/12*11)
 	c.PostTimeout = cmp.Or(c.PostTimeout, 2*time.Second)
 	c.PostTries = cmp.Or(c.PostTries, 4)
+	if c.Crossed == nil {
+		c.Crossed = func(int) {}
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	return c
 }
 
@@ -63,12 +77,15 @@ func (c SyncConfig) withDefaults() SyncConfig {
 // A sync is subscription, repair and heartbeat in one. What the client watches is stored first, then the
 // state table is read, and then the answer is posted: whatever is written before the read is in it, and
 // whatever is written later meets the new views in the fan-out. SYNCED says that the client's digest is that
-// of the table; else a SNAPSHOT brings all that the views hold. A client that may have missed something, or
-// whose views or contracts are other than with the sync before, is sent a snapshot whatever its digest, until
-// one was posted in full. With the first sync of a connection the digest counts: a client that has changed
-// its views between two connections sends none.
+// of the table; else a SNAPSHOT brings all that the views hold, or what is in those slices that differ from the
+// client's. A client that may have missed something, or whose views or contracts are other than with the sync
+// before, is sent a snapshot of everything whatever its digest, until one was posted in full. With the first sync
+// of a connection the digest counts: a client that has changed its views between two connections sends none.
+// One that may see some types only, and asks for everything, gets these.
 //
-// A refusal is posted as ERROR, which says what the client can mend and nothing of what is inside.
+// A refusal is posted as ERROR, which says what the client can mend and nothing of what is inside. What is no
+// command, or may not be served, uses up the connection's pace as a sync does, and when that is used up it is
+// not answered. The second message that is binary or too large closes the connection.
 type Sync struct {
 	config SyncConfig
 	reads  *reads
@@ -95,9 +112,9 @@ func (s *Sync) Handle(ctx context.Context, request events.APIGatewayWebsocketPro
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-lastWords))
 		defer cancel()
 	}
-	o := s.serve(ctx, request.RequestContext.ConnectionID, request.Body)
+	o := s.serve(ctx, request.RequestContext.ConnectionID, request)
 	log(ctx, s.config.Log, "sync", request, o.err,
-		"answer", o.answer, "reason", o.reason, "frames", o.frames, "bytes", o.bytes,
+		"answer", o.answer, "reason", o.reason, "read", o.read, "frames", o.frames, "bytes", o.bytes, "slices", o.slices,
 		"entities", o.entities, "insights", o.insights, "unreadable", o.unreadable,
 		"duration_ms", time.Since(start).Milliseconds())
 	return events.APIGatewayProxyResponse{StatusCode: http.StatusOK}, nil
@@ -110,46 +127,93 @@ const lastWords = 500 * time.Millisecond
 type outcome struct {
 	answer     string // the type of the frame that was posted, or of an ERROR its code
 	reason     string // why it was this one
+	read       string // how the state was had: fresh, joined or recent; empty if it was not asked for
 	frames     int    // posted
 	bytes      int    // of these
+	slices     int    // that they cover; 0: all
 	entities   int    // that the views hold
 	insights   int    // that they hold, and that count
 	unreadable int    // rows that were left out
 	err        error  // that is not the client's
 }
 
-func (s *Sync) serve(ctx context.Context, id, body string) outcome {
+func (s *Sync) serve(ctx context.Context, id string, request events.APIGatewayWebsocketProxyRequest) outcome {
 	const op = "session.Sync"
 	if id == "" {
 		return outcome{err: fault.Newf(op, fault.Invalid, "no connection id")}
 	}
-	c, refused := s.read([]byte(body))
+	c, refused := s.read([]byte(request.Body))
 	if refused != nil {
-		return s.refuse(ctx, id, *refused)
+		// API Gateway closes a connection that sends a binary frame, unless it was told otherwise.
+		refused.gross = refused.code == contracts.ErrorCodeTooLarge || request.IsBase64Encoded
+		return s.blame(ctx, id, *refused)
 	}
 	status, err := s.config.Registry.Subscribe(ctx, id, c.subscription())
-	if err != nil {
-		return s.refuse(ctx, id, refusalOf(err, c.SyncID))
+	if errors.Is(err, registry.ErrEnded) {
+		return s.move(ctx, id)
+	}
+	switch {
+	case errors.Is(err, registry.ErrForbidden), errors.Is(err, registry.ErrSuperseded):
+		return s.blame(ctx, id, s.refusalOf(err, c.SyncID))
+	case err != nil:
+		return s.refuse(ctx, id, s.refusalOf(err, c.SyncID))
 	}
 	h, reason, err := s.look(ctx, c, status)
+	if err == nil {
+		err = s.keepOwn(h, status.Connection)
+	}
 	if err != nil {
-		return s.refuse(ctx, id, refusalOf(err, c.SyncID))
+		o := s.refuse(ctx, id, s.refusalOf(err, c.SyncID))
+		o.read = h.read
+		return o
 	}
 
-	o := outcome{answer: contracts.SyncedFrameV1Type, reason: reason, entities: len(h.entities), insights: len(h.insights), unreadable: h.unreadable}
+	o := outcome{answer: contracts.SyncedFrameV1Type, reason: reason, read: h.read, entities: len(h.entities), insights: len(h.insights), unreadable: h.unreadable}
 	if reason == upToDate {
 		o.err = s.post(ctx, id, &o, syncedFrame(c.SyncID, time.Now()))
 	} else {
 		o.answer = contracts.SnapshotFrameV1Type
-		o.err = s.post(ctx, id, &o, h.frames(c.SyncID, time.Now())...)
+		var covers []int
+		if reason == differs && c.Slices != nil {
+			covers = h.differing(*c.Slices)
+		}
+		o.slices = len(covers)
+		o.err = s.post(ctx, id, &o, h.frames(c.SyncID, covers, time.Now())...)
 		if o.err == nil && status.Resync {
 			o.err = s.config.Registry.ClearResync(ctx, id, status.Marks)
 		}
 	}
-	if age := time.Since(status.ConnectedAt); o.err == nil && age >= s.reconnectAfter(id) {
-		o.err = s.post(ctx, id, &o, reconnectFrame(s.config.Lifetime-age, time.Now()))
+	now := time.Now()
+	if moveAt, end := s.end(status.Connection); o.err == nil && !now.Before(moveAt) {
+		o.err = s.post(ctx, id, &o, frame.Reconnect(contracts.ReconnectReasonLifetime, end.Sub(now), now))
 	}
 	return o
+}
+
+// move tells a connection whose permission has ended to make room for one with a new ticket. It is sent nothing
+// else.
+func (s *Sync) move(ctx context.Context, id string) outcome {
+	o := outcome{answer: contracts.ReconnectFrameV1Type, reason: "ended"}
+	o.err = s.post(ctx, id, &o, frame.Reconnect(contracts.ReconnectReasonLifetime, 0, time.Now()))
+	return o
+}
+
+// notice is how long before the end of its permission a connection is told to move: time for a sync, of which
+// a browser sends one a minute at least, and to move.
+const notice = 90 * time.Second
+
+// end returns when a connection ends, because the gateway closes it or its permission ends, and when it is told
+// to move.
+func (s *Sync) end(c registry.Connection) (moveAt, end time.Time) {
+	moveAt, end = c.ConnectedAt.Add(s.reconnectAfter(c.ID)), c.ConnectedAt.Add(s.config.Lifetime)
+	if c.Until.IsZero() || !c.Until.Before(end) {
+		return moveAt, end
+	}
+	beforeEnd := c.Until.Add(-min(notice, c.Until.Sub(c.ConnectedAt)/2))
+	if beforeEnd.Before(moveAt) {
+		moveAt = beforeEnd
+	}
+	return moveAt, c.Until
 }
 
 // Why a sync is answered as it is.
@@ -160,23 +224,21 @@ const (
 	differs  = "differs" // the client's digest is another
 )
 
-// maxSkew is how far apart the clocks of two processes may be.
-const maxSkew = time.Second
-
 // look finds out what the views of c hold, and why that must be sent, or that the client holds it.
 func (s *Sync) look(ctx context.Context, c command, status registry.Status) (held, string, error) {
+	types := slices.DeleteFunc(c.types(), func(t string) bool { return !status.May(t) })
 	if c.Digest != nil && !status.Resync {
 		// A heartbeat, mostly. What was read a moment ago can confirm it, as long as these views were
 		// stored before; it cannot refute it, since the client may know more.
-		if all, ok := s.reads.recent(status.Tenant, c.types(), status.Since.Add(maxSkew)); ok {
+		if all, ok := s.reads.recent(status.Tenant, types, status.Since.Add(registry.MaxSkew)); ok {
 			if h := hold(all, c.set); h.digest == *c.Digest {
 				return h, upToDate, nil
 			}
 		}
 	}
-	all, err := s.reads.fresh(ctx, status.Tenant, c.types())
+	all, err := s.reads.fresh(ctx, status.Tenant, types)
 	if err != nil {
-		return held{}, "", err
+		return held{read: all.read}, "", err
 	}
 	h := hold(all, c.set)
 	switch {
@@ -279,6 +341,7 @@ type refusal struct {
 	pointer, rule *string
 	syncID        int64 // 0 if it is not known
 	retryAfter    time.Duration
+	gross         bool  // no client sends it by mistake
 	cause         error // nil if the client is to blame
 }
 
@@ -290,7 +353,7 @@ const (
 )
 
 // refusalOf tells what a client is told of an error. Its code is empty if there is nobody to tell.
-func refusalOf(err error, syncID int64) refusal {
+func (s *Sync) refusalOf(err error, syncID int64) refusal {
 	r := refusal{syncID: syncID}
 	if soon, ok := errors.AsType[registry.TooSoon](err); ok {
 		r.code, r.retryAfter = contracts.ErrorCodeRateLimited, soon.After
@@ -306,9 +369,34 @@ func refusalOf(err error, syncID int64) refusal {
 		r.cause = err
 	default:
 		r.code, r.cause = contracts.ErrorCodeUnavailable, err
-		r.retryAfter = minRetry + rand.N(maxRetry-minRetry)
+		r.retryAfter = minRetry + s.upTo(maxRetry-minRetry)
 	}
 	return r
+}
+
+// upTo is any time that is less than limit.
+func (s *Sync) upTo(limit time.Duration) time.Duration {
+	return time.Duration(s.config.Random() * float64(limit))
+}
+
+// tolerated is how many gross messages a connection may send: the next one closes it.
+const tolerated = 1
+
+// blame has the client pay for a message that is refused, and tells it why as long as it can pay. An ERROR for each
+// of any number would be as many posts, of which the account has so many for all.
+func (s *Sync) blame(ctx context.Context, id string, r refusal) outcome {
+	gross, err := s.config.Registry.Blame(ctx, id, r.gross)
+	switch {
+	case errors.As(err, new(registry.TooSoon)):
+		return outcome{reason: "too many errors"}
+	case err != nil && fault.KindOf(err) == fault.Gone:
+		return outcome{err: err}
+	case r.gross && gross > tolerated && s.config.Closer != nil:
+		return outcome{answer: string(r.code), reason: "closed", err: end(ctx, s.config.Closer, s.config.Registry, id)}
+	}
+	o := s.refuse(ctx, id, r)
+	o.err = cmp.Or(err, o.err)
+	return o
 }
 
 // refuse posts an ERROR.
@@ -350,7 +438,7 @@ func (s *Sync) post(ctx context.Context, id string, o *outcome, frames ...[]byte
 			}
 			pause <<= try - 1
 			select {
-			case <-time.After(pause/2 + rand.N(pause)):
+			case <-time.After(pause/2 + s.upTo(pause)):
 			case <-ctx.Done():
 				return err
 			}

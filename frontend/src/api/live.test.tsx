@@ -3,10 +3,13 @@ import { act, renderHook } from "@testing-library/react";
 import type { SyncCommandV1, ViewV1 } from "@contracts/zz_types.ts";
 import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { httpApi } from "../live/http-api.ts";
+import { FakeApi, settle, ticket } from "../testing/fake-api.ts";
 import { FakeNetwork } from "../testing/fake-socket.ts";
-import { finding, frame, insightFrame, upsert } from "../testing/wire.ts";
+import { finding, frame, insightFrame, synced, upsert } from "../testing/wire.ts";
 import { LiveProvider } from "./live-provider.tsx";
-import { useInsights, useLiveMetrics, useMetrics } from "./live.ts";
+import { useFreshness, useInsights, useLiveMetrics, useMetrics } from "./live.ts";
+import { useWebSocket } from "./use-websocket.ts";
 import { createQueryClient, queryKeys } from "./query-client.ts";
 
 let network: FakeNetwork;
@@ -181,5 +184,64 @@ describe("queries that the live store does not fill", () => {
     expect(fetched.metrics - metrics).toBeGreaterThanOrEqual(2);
     expect(fetched.metrics - metrics).toBeLessThanOrEqual(4);
     expect(fetched.insights).toBe(insights);
+  });
+});
+
+describe("below a provider with an API", () => {
+  test("every hook waits for the one ticket, and settings hold", async () => {
+    const server = new FakeApi();
+    const api = httpApi({
+      url: "https://api.test",
+      token: () => Promise.resolve("token"),
+      fetch: server.fetch,
+    });
+    const timing = { followUp: 20 };
+    renderHook(
+      () => [useLiveMetrics(weak), useWebSocket("ws://server.test/prod").status, useFreshness()],
+      {
+        wrapper: ({ children }: { children: ReactNode }) => (
+          <QueryClientProvider client={createQueryClient()}>
+            <LiveProvider url="ws://server.test/prod" api={api} timing={timing}>
+              {children}
+            </LiveProvider>
+          </QueryClientProvider>
+        ),
+      },
+    );
+    await act(settle);
+    expect(network.sockets).toHaveLength(0);
+    expect(server.requests).toHaveLength(1);
+    server.latest.answer(201, ticket());
+    await act(settle);
+    const { searchParams } = new URL(network.latest.url);
+    expect([...searchParams.keys()]).toEqual(["contracts", "ticket"]);
+    accept();
+    await receive(synced(1));
+    await vi.waitFor(() => {
+      expect(network.latest.sent).toHaveLength(2);
+    });
+    expect(network.sockets).toHaveLength(1);
+  });
+
+  test("where nobody is signed in it says so", async () => {
+    const server = new FakeApi();
+    const api = httpApi({
+      url: "https://api.test",
+      token: () => Promise.resolve("token"),
+      fetch: server.fetch,
+    });
+    const { result } = renderHook(() => useFreshness(), {
+      wrapper: ({ children }: { children: ReactNode }) => (
+        <QueryClientProvider client={createQueryClient()}>
+          <LiveProvider url="ws://server.test/prod" api={api}>
+            {children}
+          </LiveProvider>
+        </QueryClientProvider>
+      ),
+    });
+    await act(settle);
+    server.latest.answer(401);
+    await act(settle);
+    expect(result.current).toMatchObject({ freshness: { kind: "signed_out" }, isLive: false });
   });
 });

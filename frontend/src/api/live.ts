@@ -1,24 +1,15 @@
 import type { ViewV1 } from "@contracts/zz_types.ts";
 import { skipToken, useQuery, useQueryClient } from "@tanstack/react-query";
-import {
-  createContext,
-  useCallback,
-  useContext,
-  useEffect,
-  useMemo,
-  useSyncExternalStore,
-} from "react";
+import { useCallback, useContext, useEffect, useMemo, useSyncExternalStore } from "react";
 import type { Finding, Findings } from "../live/findings.ts";
-import type { Freshness } from "../live/freshness.ts";
+import type { Freshness, Part } from "../live/freshness.ts";
 import type { LiveClient } from "../live/live-client.ts";
 import { emptyReplica, type Entity, type Replica } from "../live/replica.ts";
 import { entitiesIn, findingsIn } from "../live/select.ts";
-import { joinClient, sharedClient } from "../live/shared-client.ts";
+import { joinClient, sharedClient, type Connection } from "../live/shared-client.ts";
 import { everything } from "../live/watched-views.ts";
 import { queryKeys } from "./query-client.ts";
-
-/** Whom the hooks below talk to; without one they read the query cache as it is. */
-export const LiveUrl = createContext<string | undefined>(undefined);
+import { LiveConnection } from "./use-connection.ts";
 
 /**
  * The entities that match a view, by type and id, kept up to date while the component is mounted. It
@@ -65,12 +56,12 @@ export function useReplicaReader(): () => Replica {
 
 /** Whether all that is watched was here at least once. */
 export function useIsComplete(): boolean {
-  const url = useContext(LiveUrl);
+  const connection = useContext(LiveConnection);
   const subscribe = useCallback(
-    (onState: () => void) => (url === undefined ? noop : joinClient(url, { onState })),
-    [url],
+    (onState: () => void) => (connection ? joinClient(connection, { onState }) : noop),
+    [connection],
   );
-  return useSyncExternalStore(subscribe, () => clientOf(url)?.state.isComplete ?? false);
+  return useSyncExternalStore(subscribe, () => clientOf(connection)?.state.isComplete ?? false);
 }
 
 export interface FreshnessState {
@@ -79,10 +70,10 @@ export interface FreshnessState {
   readonly isLive: boolean;
 }
 
-/** How current the page is, now and again each second. */
-export function useFreshness(): FreshnessState {
-  const url = useContext(LiveUrl);
-  const { subscribe, read } = useMemo(() => followFreshness(url), [url]);
+/** How current the page is, or what one of its panels shows, now and again each second. */
+export function useFreshness(part?: Part): FreshnessState {
+  const connection = useContext(LiveConnection);
+  const { subscribe, read } = useMemo(() => followFreshness(connection, part), [connection, part]);
   return useSyncExternalStore(subscribe, read);
 }
 
@@ -91,9 +82,9 @@ export function useFreshness(): FreshnessState {
  * The component renders again each second.
  */
 export function useTime(): number {
-  const url = useContext(LiveUrl);
+  const connection = useContext(LiveConnection);
   return useSyncExternalStore(everySecond, () => {
-    const time = clientOf(url)?.time() ?? Date.now();
+    const time = clientOf(connection)?.time() ?? Date.now();
     return Math.floor(time / second) * second;
   });
 }
@@ -107,7 +98,7 @@ function everySecond(onTick: () => void): () => void {
   };
 }
 
-function followFreshness(url: string | undefined) {
+function followFreshness(connection: Connection | undefined, part: Part | undefined) {
   let latest: FreshnessState = {
     freshness: { kind: "offline", since: undefined },
     isLive: false,
@@ -115,16 +106,16 @@ function followFreshness(url: string | undefined) {
   return {
     read: () => latest,
     subscribe: (onChange: () => void) => {
-      if (url === undefined) return noop;
+      if (!connection) return noop;
       const refresh = () => {
-        const live = sharedClient(url);
+        const live = sharedClient(connection);
         if (!live) return;
-        latest = { freshness: live.freshness(), isLive: live.isLive() };
+        latest = { freshness: live.freshness(part), isLive: live.isLive() };
         onChange();
       };
-      const leave = joinClient(url, { onState: refresh });
+      const leave = joinClient(connection, { onState: refresh });
       const rest = everySecond(() => {
-        sharedClient(url)?.wake();
+        sharedClient(connection)?.wake();
         refresh();
       });
       refresh();
@@ -138,10 +129,10 @@ function followFreshness(url: string | undefined) {
 
 /** Watches a view, given as JSON so that an equal one is the same, while the component is mounted. */
 function useWatch(view: string): void {
-  const url = useContext(LiveUrl);
+  const connection = useContext(LiveConnection);
   useEffect(
-    () => (url === undefined ? undefined : joinClient(url, { view: JSON.parse(view) as ViewV1 })),
-    [url, view],
+    () => connection && joinClient(connection, { view: JSON.parse(view) as ViewV1 }),
+    [connection, view],
   );
 }
 
@@ -157,8 +148,8 @@ function useFindings<T>(select: (findings: Findings) => T): T {
     .data as T;
 }
 
-function clientOf(url: string | undefined): LiveClient | undefined {
-  return url === undefined ? undefined : sharedClient(url);
+function clientOf(connection: Connection | undefined): LiveClient | undefined {
+  return connection && sharedClient(connection);
 }
 
 function noop(): void {

@@ -1,28 +1,37 @@
 import CssBaseline from "@mui/material/CssBaseline";
 import { ThemeProvider } from "@mui/material/styles";
-import { QueryClientProvider } from "@tanstack/react-query";
-import { useState } from "react";
-import { LiveProvider } from "../api/live-provider.tsx";
-import { createQueryClient } from "../api/query-client.ts";
+import { lazy, Suspense } from "react";
 import { theme } from "../ui/theme.ts";
 import type { Configuration } from "./config.ts";
-import { Dashboard } from "./dashboard.tsx";
+import { LiveDashboard } from "./live-dashboard.tsx";
 import { MissingConfiguration } from "./missing-configuration.tsx";
+import { MissingPart } from "./missing-part.tsx";
+
+/** All that has to do with signing in is loaded only where somebody has to. */
+const Gate = lazy(async () => {
+  try {
+    return { default: (await import("./gate.tsx")).Gate };
+  } catch {
+    return { default: MissingPart };
+  }
+});
 
 export function App({ configuration }: { configuration: Configuration }) {
-  const [client] = useState(createQueryClient);
   return (
     <ThemeProvider theme={theme}>
       <CssBaseline enableColorScheme />
-      <QueryClientProvider client={client}>
-        {"problem" in configuration ? (
-          <MissingConfiguration problem={configuration.problem} />
-        ) : (
-          <LiveProvider url={configuration.webSocketUrl}>
-            <Dashboard webSocketUrl={configuration.webSocketUrl} />
-          </LiveProvider>
-        )}
-      </QueryClientProvider>
+      <Page configuration={configuration} />
     </ThemeProvider>
+  );
+}
+
+function Page({ configuration }: { configuration: Configuration }) {
+  if ("problem" in configuration) return <MissingConfiguration problem={configuration.problem} />;
+  const { signIn } = configuration;
+  if (!signIn) return <LiveDashboard installation={configuration} />;
+  return (
+    <Suspense>
+      <Gate installation={configuration} settings={signIn} />
+    </Suspense>
   );
 }

@@ -1,4 +1,4 @@
-import { insightLimit, insightWindow } from "@contracts/digest.ts";
+import { digestSlice, insightLimit, insightWindow } from "@contracts/digest.ts";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { batch, finding, lost } from "../testing/wire.ts";
@@ -8,6 +8,17 @@ import { tombstoneLifetime } from "./tombstones.ts";
 
 function apply(updates: readonly InsightUpdate[], findings = noFindings, now = 0): Findings {
   return applyInsights(findings, batch(...updates), now);
+}
+
+const always = () => true;
+
+function census(named: readonly string[], asked: number, message: number, ...covers: number[]) {
+  return {
+    named: new Set(named),
+    asked,
+    message,
+    ...(covers.length > 0 && { covers: new Set(covers) }),
+  };
 }
 
 const ids = ({ latest }: Findings) => latest.map(({ attributes }) => attributes.entity_id);
@@ -79,12 +90,47 @@ test("a snapshot drops what it does not name and what came before it was asked f
     ],
     0,
   );
-  const kept = retainFindings(held, { named: new Set([named.key]), asked: 3, message: 5 }, 0);
+  const kept = retainFindings(held, census([named.key], 3, 5), always, 0);
   expect(ids(kept).sort()).toEqual(["late", "named"]);
   // A late duplicate does not bring it back; the answer to a later sync does.
   expect(ids(apply([gone], kept))).not.toContain("gone");
   const again = { updates: [gone], origin: { message: 7, asked: 6 } };
   expect(ids(applyInsights(kept, [again], 0))).toContain("gone");
+});
+
+test("a snapshot of slices drops nothing that is watched in others", () => {
+  const [covered, other] = [finding("covered", 1), finding("other", 1)];
+  const slice = digestSlice(covered.key);
+  expect(digestSlice(other.key)).not.toBe(slice);
+  const held = apply([covered, other]);
+  expect(ids(retainFindings(held, census([], 1, 2, slice), always, 0))).toEqual(["other"]);
+  expect(ids(retainFindings(held, census([], 1, 2, slice), () => false, 0))).toEqual([]);
+});
+
+test("what a snapshot names counts when what made it too old turns out to be gone", () => {
+  const seconds = insightWindow / 1000;
+  const [gone, there] = [finding("gone", 1, {}, seconds + 1), finding("there", 1)];
+  const part = { updates: [there], origin: { message: 2, asked: 1 } };
+  const told = applyInsights(apply([gone]), [part], 0);
+  expect(ids(told)).toEqual(["gone"]);
+  const kept = retainFindings(told, census([there.key], 1, 2), always, 0);
+  expect(ids(kept)).toEqual(["there"]);
+  expect(kept.spare).toEqual([]);
+  // Nor does a later snapshot of other slices bring it to light: it was not in the digest.
+  const slice = digestSlice(gone.key);
+  expect(digestSlice(there.key)).not.toBe(slice);
+  expect(ids(retainFindings(told, census([], 2, 3, slice), always, 0))).toEqual([]);
+  // What no snapshot names is forgotten as soon as it does not count.
+  expect(apply([there], apply([gone])).spare).toEqual([]);
+});
+
+test("what does not count yet is bounded", () => {
+  const newest = finding("new", 1, {}, (3 * insightWindow) / 1000);
+  const old = Array.from({ length: insightLimit + 10 }, (_, i) => finding(`stu_${i}`, 1, {}, i));
+  const part = { updates: old, origin: { message: 2, asked: 1 } };
+  const { latest, spare } = applyInsights(apply([newest]), [part], 0);
+  expect(latest).toHaveLength(1);
+  expect(spare).toHaveLength(insightLimit);
 });
 
 test("any order, any repetition: the highest version wins", () => {

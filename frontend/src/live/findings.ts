@@ -1,6 +1,6 @@
-import { latestInsights } from "@contracts/digest.ts";
+import { insightLimit, latestInsights } from "@contracts/digest.ts";
 import type { Version } from "@contracts/zz_types.ts";
-import { judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
+import { isKept, judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
 import type { InsightAttributes, InsightUpdate } from "./read-frame.ts";
 import { TombstoneDraft, type Tombstones } from "./tombstones.ts";
 
@@ -19,10 +19,15 @@ export interface Finding {
 export interface Findings {
   /** Those that count, the latest found first: memory is bounded. */
   readonly latest: readonly Finding[];
+  /**
+   * What a snapshot has named and what does not count yet: it will, if the snapshot, once it is complete,
+   * shows that a later one is gone.
+   */
+  readonly spare: readonly Finding[];
   readonly tombstones: Tombstones;
 }
 
-export const noFindings: Findings = { latest: [], tombstones: new Map() };
+export const noFindings: Findings = { latest: [], spare: [], tombstones: new Map() };
 
 /**
  * Applies updates of insights: of each the highest version wins, whatever order they come in and
@@ -40,28 +45,35 @@ export function applyInsights(
   return draft.finish();
 }
 
-/** Drops the insights that a complete snapshot does not name and that last changed before its sync was sent. */
+/** Drops the insights that a complete snapshot says are not there: `isKept` tells which stay. */
 export function retainFindings(
   findings: Findings,
-  { named, asked, message }: Census,
+  census: Census,
+  isWatched: (finding: Finding) => boolean,
   now: number,
 ): Findings {
   const draft = new Draft(findings, now);
-  for (const finding of findings.latest) {
-    if (!named.has(finding.key) && finding.message <= asked) draft.drop(finding, message);
-  }
+  const drop = (finding: Finding, isSummed: boolean) => {
+    const { key, message } = finding;
+    const held = { digestKey: key, message, isSummed };
+    if (!isKept(census, census.named.has(key), held)) draft.drop(finding, census.message);
+  };
+  for (const finding of findings.latest) drop(finding, isWatched(finding));
+  for (const finding of findings.spare) drop(finding, false);
   return draft.finish();
 }
 
 class Draft {
   readonly #base: Findings;
   readonly #known: Map<string, Finding>;
+  readonly #spare: Set<string>;
   readonly #tombstones: TombstoneDraft;
   #hasChanged = false;
 
   constructor(base: Findings, now: number) {
     this.#base = base;
-    this.#known = new Map(base.latest.map((finding) => [finding.key, finding]));
+    this.#known = new Map([...base.spare, ...base.latest].map((finding) => [finding.key, finding]));
+    this.#spare = new Set(base.spare.map(({ key }) => key));
     this.#tombstones = new TombstoneDraft(base.tombstones, now);
   }
 
@@ -86,7 +98,8 @@ class Draft {
     }
     this.#hasChanged = true;
     this.#tombstones.unearth(key);
-    const { message } = origin;
+    const { message, asked } = origin;
+    if (asked) this.#spare.add(key);
     this.#known.set(key, {
       key,
       version,
@@ -104,8 +117,12 @@ class Draft {
 
   finish(): Findings {
     if (!this.#hasChanged) return this.#base;
+    const latest = latestInsights(this.#known.values());
+    for (const { key } of latest) this.#known.delete(key);
+    const spare = [...this.#known.values()].filter(({ key }) => this.#spare.has(key));
     return {
-      latest: latestInsights(this.#known.values()),
+      latest,
+      spare: spare.slice(-insightLimit),
       tombstones: this.#tombstones.finish(),
     };
   }

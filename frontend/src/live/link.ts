@@ -1,6 +1,6 @@
-import { backoffDelay, defaultBackoff } from "./backoff.ts";
+import { backoffDelay } from "./backoff.ts";
 import type { Refusal } from "./read-frame.ts";
-import { timing, within } from "./timing.ts";
+import { within, type Timing } from "./timing.ts";
 
 /** The instant at which something happens, by the clock of the session, and a number drawn for it in [0, 1). */
 export interface Moment {
@@ -14,6 +14,8 @@ export interface Pending {
   /** How many messages had come when it was sent. */
   readonly asked: number;
   readonly answerBy: number;
+  /** How long each part of the answer may take. */
+  readonly patience: number;
   /** The parts of its snapshot that have come, by number: the keys of what each names. */
   readonly parts: ReadonlyMap<number, Part>;
   /** How many there are; 0 before the first has come. */
@@ -23,6 +25,7 @@ export interface Pending {
 export interface Part {
   readonly entities: readonly string[];
   readonly insights: readonly string[];
+  readonly digest: string | undefined;
   readonly isWhole: boolean;
 }
 
@@ -32,6 +35,7 @@ export interface Part {
  */
 export interface Link {
   readonly id: number;
+  readonly timing: Timing;
   readonly isOpen: boolean;
   /** When it was asked for; once it is open: when it opened. */
   readonly since: number;
@@ -62,9 +66,10 @@ export interface Link {
   readonly replaceAt: number;
 }
 
-export function opening(id: number, at: number): Link {
+export function opening(id: number, at: number, timing: Timing): Link {
   return {
     id,
+    timing,
     isOpen: false,
     since: at,
     heardAt: at,
@@ -87,6 +92,7 @@ export function opening(id: number, at: number): Link {
 }
 
 export function open(link: Link, { at, random }: Moment): Link {
+  const { timing } = link;
   return {
     ...hear(link, { at, random }),
     isOpen: true,
@@ -99,7 +105,7 @@ export function open(link: Link, { at, random }: Moment): Link {
 
 /** Something was heard. */
 export function hear(link: Link, { at, random }: Moment): Link {
-  return { ...link, heardAt: at, isSilent: false, quietAt: at + within(timing.quiet, random) };
+  return { ...link, heardAt: at, isSilent: false, quietAt: at + within(link.timing.quiet, random) };
 }
 
 /** When the next sync is to be sent, if `views` is the key of what to watch. None is sent while one is pending. */
@@ -111,6 +117,7 @@ export function syncDueAt(link: Link, views: string): number {
 
 /** When something is to be done about this link, at the latest. */
 export function deadline(link: Link, views: string): number {
+  const { timing } = link;
   if (!link.isOpen) return link.since + timing.openTimeout;
   return Math.min(
     link.pending?.answerBy ?? Infinity,
@@ -122,20 +129,21 @@ export function deadline(link: Link, views: string): number {
 /** A sync was sent. `asked` is how many messages had come. */
 export function ask(link: Link, asked: number, { at, random }: Moment): Link {
   const syncId = link.lastSyncId + 1;
+  const { answerTimeout: patience, regular } = link.timing;
   return {
     ...link,
     lastSyncId: syncId,
     sentAt: at,
-    pending: { syncId, asked, answerBy: at + timing.answerTimeout, parts: new Map(), total: 0 },
+    pending: { syncId, asked, answerBy: at + patience, patience, parts: new Map(), total: 0 },
     wishedAt: Infinity,
     followUpAt: at >= link.followUpAt ? Infinity : link.followUpAt,
-    regularAt: at + within(timing.regular, random),
+    regularAt: at + within(regular, random),
   };
 }
 
 /** Wishes for a sync at that moment, or when the pending one is answered. */
 export function wish(link: Link, at: number): Link {
-  const earliest = Math.max(at, link.sentAt + timing.pause);
+  const earliest = Math.max(at, link.sentAt + link.timing.pause);
   return { ...link, wishedAt: Math.min(link.wishedAt, earliest) };
 }
 
@@ -157,6 +165,7 @@ export function answered(link: Link): Link {
 
 /** The pending sync was not answered in time. The first time it is repeated at once, then ever less often. */
 export function missed(link: Link, { at, random }: Moment): Link {
+  const { timing } = link;
   const misses = link.misses + 1;
   const excess = misses - timing.toleratedMisses;
   return {
@@ -164,7 +173,7 @@ export function missed(link: Link, { at, random }: Moment): Link {
     isDoubtful: true,
     misses,
     pending: undefined,
-    wishedAt: excess < 0 ? at : at + backoffDelay(excess, random, defaultBackoff),
+    wishedAt: excess < 0 ? at : at + backoffDelay(excess, random, timing.backoff),
     // It is quiet because nobody answers: that is no reason to ask more often.
     quietAt: Infinity,
     followUpAt: Infinity,
@@ -175,6 +184,7 @@ export function missed(link: Link, { at, random }: Moment): Link {
 /** The server refused the pending sync, of the views with that key. */
 export function refused(link: Link, refusal: Refusal, views: string, moment: Moment): Link {
   const { at, random } = moment;
+  const { timing } = link;
   const rest = { ...link, pending: undefined };
   switch (refusal.code) {
     case "RATE_LIMITED":
@@ -202,5 +212,5 @@ export function collect(
   // Parts of another count are of another snapshot: the two do not add up.
   const known = pending.total === total ? pending.parts : new Map<number, Part>();
   const parts = known.has(number) ? known : new Map([...known, [number, part]]);
-  return { ...pending, parts, total, answerBy: at + timing.answerTimeout };
+  return { ...pending, parts, total, answerBy: at + pending.patience };
 }

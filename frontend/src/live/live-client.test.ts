@@ -112,6 +112,7 @@ describe("while the network fails", () => {
         contracts: ["METRIC_UPDATE/1", "INSIGHT_CREATED/1"],
         views: [{ entity_type: "*" }],
         digest: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+        slices: expect.stringMatching(/^[A-Za-z0-9+/]{512}$/) as string,
       },
     ]);
   });

@@ -1,4 +1,5 @@
 import type { SyncCommandV1, ViewV1 } from "@contracts/zz_types.ts";
+import { withTicket } from "./address.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
 import type { Findings } from "./findings.ts";
 import {
@@ -8,10 +9,18 @@ import {
   noKnowledge,
   notice,
   type Freshness,
+  type Part,
 } from "./freshness.ts";
+import { failureOf, type Failure, type LiveApi, type Poller } from "./live-api.ts";
 import { onNextFrame } from "./next-frame.ts";
-import { browserPage, type Page } from "./page.ts";
-import { contracts, readFrame, type Refusal, type Rejection } from "./read-frame.ts";
+import { currentPage, type Page } from "./page.ts";
+import {
+  contracts,
+  readFrame,
+  type FrameContent,
+  type Refusal,
+  type Rejection,
+} from "./read-frame.ts";
 import type { Replica } from "./replica.ts";
 import { serverTime } from "./server-clock.ts";
 import {
@@ -20,12 +29,14 @@ import {
   nextDeadline,
   phaseOf,
   step,
+  type Denial,
   type Effect,
   type Phase,
   type Session,
   type SessionEvent,
 } from "./session.ts";
 import { Store } from "./store.ts";
+import { timing, type Timing } from "./timing.ts";
 import { viewsToWatch } from "./watched-views.ts";
 
 /**
@@ -48,13 +59,21 @@ export interface Socket {
 export type SocketConstructor = new (url: string) => Socket;
 
 export interface LiveClientOptions {
+  /** Of the WebSocket. */
   readonly url: string;
+  /** Gives tickets, if they are needed; and is polled where no socket gets through. */
+  readonly api?: LiveApi;
+  /** Whether a socket that is opened now needs one of those tickets; unless told otherwise, each does. */
+  readonly needsTicket?: () => boolean;
+  /** What differs from the usual settings. */
+  readonly timing?: Partial<Timing>;
   readonly clock?: Clock;
   /** In [0, 1). */
   readonly random?: () => number;
   readonly WebSocket?: SocketConstructor;
+  /** Where there is no page, as in a script, it counts as always visible. */
   readonly page?: Page;
-  /** Runs a function once, soon: before the next paint. */
+  /** Runs a function once, soon: before the next paint, where there is one. */
   readonly schedule?: (run: () => void) => void;
   /** Unix milliseconds. */
   readonly now?: () => number;
@@ -82,11 +101,15 @@ export interface LiveState {
   /** All that is watched was here at least once, since it was last decided what to watch. */
   readonly isComplete: boolean;
   readonly phase: Phase;
+  /** Why the server let nobody in when it was last asked. */
+  readonly denial: Denial | undefined;
+  /** Nothing was heard for so long, on a socket that is open, that nobody can call it live. */
+  readonly isSilent: boolean;
 }
 
 /**
- * Keeps what a page watches up to date over a WebSocket. It does what a session says, and tells the
- * session what happens. Both `start` and `stop` may be called any number of times, in any order; after
+ * Keeps what a page watches up to date over a WebSocket, or by polling. It does what a session says, and
+ * tells the session what happens. Both `start` and `stop` may be called any number of times, in any order; after
  * `stop` returns, no socket is open and no watcher is called until the next `start`.
  */
 export class LiveClient {
@@ -98,22 +121,36 @@ export class LiveClient {
   readonly #store: Store;
   readonly #watchers = new Set<Watcher>();
   readonly #sockets = new Map<number, Socket>();
+  /** Of the links whose tickets are being fetched. */
+  readonly #fetches = new Map<number, AbortController>();
+  readonly #poller: Poller | undefined;
+  #polling: AbortController | undefined;
   readonly #warned = new Set<string>();
   readonly #events: SessionEvent[] = [];
   #isStepping = false;
-  #session = idle;
+  #session: Session;
   #knowledge = noKnowledge;
   #state = stateOf(idle);
   #timer: Timer;
   #unlisten: (() => void) | undefined;
   #hasNewViews = false;
+  /** What other tabs watch by way of this one. */
+  #others: readonly ViewV1[] = [];
+  #confirmedAt = -Infinity;
   #hasUnshown = false;
 
   constructor(options: LiveClientOptions) {
+    const { api } = options;
     this.#options = options;
+    this.#session = {
+      ...idle,
+      timing: { ...timing, ...options.timing },
+      mayPoll: api !== undefined,
+      needsTicket: api?.ticket !== undefined,
+    };
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#page = options.page ?? browserPage;
+    this.#page = options.page ?? currentPage();
     this.#now = options.now ?? Date.now;
     this.#store = new Store({
       schedule: options.schedule ?? onNextFrame,
@@ -122,6 +159,12 @@ export class LiveClient {
         this.#hasUnshown = true;
         this.#show();
       },
+    });
+    this.#poller = api?.poller({
+      onPage: (content) => {
+        this.#notice(content);
+      },
+      time: () => serverTime(this.#knowledge.clock, this.#clock.now()),
     });
   }
 
@@ -137,14 +180,30 @@ export class LiveClient {
     return this.#store.findings;
   }
 
-  /** How current what is shown is, at this moment. */
-  freshness(): Freshness {
-    return freshnessOf(this.#session, this.#knowledge, this.#clock.now());
+  /** When a sync was answered last, by the clock of this client; -Infinity: never. */
+  get confirmedAt(): number {
+    return this.#confirmedAt;
+  }
+
+  /** Sums up what is held for these views, with all that has come; undefined where nothing is. */
+  digest(views: readonly ViewV1[]): string | undefined {
+    return this.#store.digest(views);
+  }
+
+  /** How current what is shown is, at this moment, or a part of it. */
+  freshness(part?: Part): Freshness {
+    return freshnessOf(this.#session, this.#knowledge, this.#clock.now(), part);
   }
 
   /** The server's time, in unix milliseconds; before it is known, ours. */
   time(): number {
     return serverTime(this.#knowledge.clock, this.#clock.now()) ?? this.#now();
+  }
+
+  /** In how many milliseconds the next attempt to connect begins; undefined: none is waited for. */
+  retryIn(): number | undefined {
+    const { openAt } = this.#session;
+    return openAt === Infinity ? undefined : Math.max(0, openAt - this.#clock.now());
   }
 
   /** Whether the page may be called live: connected, and something was heard within 30 s. */
@@ -189,6 +248,17 @@ export class LiveClient {
     };
   }
 
+  /** Keeps up to date, beside what the page watches, what others do; it replaces what they did before. */
+  watchFor(others: readonly ViewV1[]): void {
+    this.#others = others;
+    this.#announceViews();
+  }
+
+  /** Asks the server soon whether what is held is right. */
+  check(): void {
+    this.#take({ type: "nudged", mayConnect: false });
+  }
+
   /** Those that come and go in one task are told to the session together. */
   #announceViews(): void {
     if (this.#hasNewViews) return;
@@ -202,7 +272,8 @@ export class LiveClient {
     if (!this.#hasNewViews) return;
     this.#hasNewViews = false;
     const views = [...this.#watchers].flatMap(({ view }) => view ?? []);
-    this.#take({ type: "watched", views: viewsToWatch(views) });
+    // A page that wants nothing in particular hears everything, also while others want less.
+    this.#take({ type: "watched", views: viewsToWatch([...viewsToWatch(views), ...this.#others]) });
   }
 
   /** Lets the session take an event; one that comes up meanwhile is taken after it. */
@@ -238,6 +309,16 @@ export class LiveClient {
       case "sync":
         this.#sync(effect);
         return;
+      case "poll":
+        this.#poll(effect);
+        return;
+      case "unpoll":
+        this.#polling?.abort();
+        this.#poller?.forget();
+        return;
+      case "forget":
+        this.#store.forget();
+        return;
       case "merge":
         this.#store.merge(effect.content, effect.origin);
         return;
@@ -245,7 +326,8 @@ export class LiveClient {
         this.#store.retain(effect, this.#session.views);
         return;
       case "confirm":
-        this.#knowledge = confirm(this.#knowledge, effect.asOf);
+        this.#confirmedAt = this.#clock.now();
+        this.#knowledge = confirm(this.#knowledge, effect, this.#clock.now());
         return;
       case "report":
         this.#warn(describe(effect.refusal));
@@ -253,10 +335,33 @@ export class LiveClient {
   }
 
   #open(link: number): void {
+    const { url, api, needsTicket } = this.#options;
+    if (!api?.ticket || needsTicket?.() === false) {
+      this.#connect(link, url);
+      return;
+    }
+    const fetching = new AbortController();
+    this.#fetches.set(link, fetching);
+    void api.ticket(fetching.signal).then(
+      (ticket) => {
+        // Nobody wants it any more if the link was closed meanwhile.
+        if (this.#fetches.delete(link)) this.#connect(link, withTicket(url, ticket));
+      },
+      (error: unknown) => {
+        if (!this.#fetches.delete(link)) return;
+        const failure = failureOf(error);
+        this.#warnOf("no ticket", failure);
+        this.#take({ type: "closed", link, failure });
+      },
+    );
+  }
+
+  /** `address` may hold a ticket: it is not to be logged. */
+  #connect(link: number, address: string): void {
     const WebSocket = this.#options.WebSocket ?? globalThis.WebSocket;
     let socket: Socket;
     try {
-      socket = new WebSocket(this.#options.url);
+      socket = new WebSocket(address);
     } catch {
       // The constructor throws where the page's policy forbids the address. A later attempt costs
       // little, and the page says Disconnected until one succeeds.
@@ -280,6 +385,8 @@ export class LiveClient {
 
   /** Lets go of a socket. One that closes slowly can no longer be heard. */
   #close(link: number): void {
+    this.#fetches.get(link)?.abort();
+    this.#fetches.delete(link);
     const socket = this.#sockets.get(link);
     if (!socket) return;
     this.#sockets.delete(link);
@@ -290,26 +397,46 @@ export class LiveClient {
   }
 
   #sync({ link, syncId, views, mayDigest }: Extract<Effect, { do: "sync" }>): void {
-    const digest = mayDigest ? this.#store.digest(views) : undefined;
+    const held = mayDigest ? this.#store.summary(views) : undefined;
     const command: SyncCommandV1 = {
       action: "sync",
       sync_id: syncId,
       contracts: [...contracts],
       views: [...views],
-      ...(digest !== undefined && { digest }),
+      ...held,
     };
     this.#sockets.get(link)?.send(JSON.stringify(command));
+  }
+
+  #poll({ poll, views }: Extract<Effect, { do: "poll" }>): void {
+    const polling = new AbortController();
+    this.#polling = polling;
+    void this.#poller?.poll(views, polling.signal).then(
+      (polled) => {
+        this.#take({ type: "polled", poll, ...polled });
+      },
+      (error: unknown) => {
+        if (polling.signal.aborted) return;
+        const failure = failureOf(error);
+        this.#warnOf("no answer to a poll", failure);
+        this.#take({ type: "unpolled", poll, failure });
+      },
+    );
   }
 
   #hear(link: number, data: unknown): void {
     const content = readFrame(data);
     this.#take({ type: "heard", link, content });
+    this.#notice(content);
+    for (const { onMessage } of this.#watchers) onMessage?.(data);
+  }
+
+  #notice(content: FrameContent): void {
     this.#knowledge = notice(this.#knowledge, content, this.#session, this.#clock.now());
     for (const reason of content.rejections) {
       if (expected.has(reason)) continue;
       this.#warn(`cannot use what the server sent: ${reason}. It is left out and counted.`);
     }
-    for (const { onMessage } of this.#watchers) onMessage?.(data);
   }
 
   #show(): void {
@@ -333,14 +460,16 @@ export class LiveClient {
   #updateState(): void {
     const before = this.#state;
     const after = stateOf(this.#session);
-    const isSame =
-      before.status === after.status &&
-      before.isConnected === after.isConnected &&
-      before.isComplete === after.isComplete &&
-      before.phase === after.phase;
-    if (isSame) return;
+    const names = Object.keys(after) as (keyof LiveState)[];
+    if (names.every((name) => after[name] === before[name])) return;
     this.#state = after;
     for (const { onState } of this.#watchers) onState?.();
+  }
+
+  /** Where the server is only slow or away, the page says so, and nobody need be told. */
+  #warnOf(what: string, { kind, status = 0 }: Failure): void {
+    if (kind === "signed_out" || status < 400 || status === 429 || status >= 500) return;
+    this.#warn(`${what}: the API answered ${status}.`);
   }
 
   #warn(problem: string): void {
@@ -359,6 +488,8 @@ function stateOf(session: Session): LiveState {
     isConnected: isConnected(session),
     isComplete: session.isComplete,
     phase: phaseOf(session),
+    denial: session.denial,
+    isSilent: session.links[0]?.isSilent ?? false,
   };
 }
 

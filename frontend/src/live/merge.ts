@@ -1,3 +1,4 @@
+import { digestSlice } from "@contracts/digest.ts";
 import { compareVersions } from "@contracts/version.ts";
 import type { UpdateOperation, Version } from "@contracts/zz_types.ts";
 import type { Tombstone } from "./tombstones.ts";
@@ -17,10 +18,25 @@ export interface Origin {
 export interface Census {
   /** The keys of all entities, or of all insights, that it names. */
   readonly named: ReadonlySet<string>;
+  /** The slices of which it says everything; undefined: all. */
+  readonly covers?: ReadonlySet<number> | undefined;
   /** How many messages had come when its sync was sent. */
   readonly asked: number;
   /** The number of the message that completed it. */
   readonly message: number;
+}
+
+/**
+ * Whether something held is still there, by a snapshot that says `isNamed` of it. A slice that it does not
+ * cover holds what the digest summed up; for anything else nobody vouches.
+ */
+export function isKept(
+  { covers, asked }: Census,
+  isNamed: boolean,
+  held: { readonly digestKey: string; readonly message: number; readonly isSummed: boolean },
+): boolean {
+  if (isNamed || held.message > asked) return true;
+  return held.isSummed && covers !== undefined && !covers.has(digestSlice(held.digestKey));
 }
 
 export interface Batch<U> {

@@ -9,7 +9,18 @@ export interface Page {
   listen(onChange: (change: PageChange) => void): () => void;
 }
 
-export const browserPage: Page = {
+/** What runs without a page, as a script, is always looked at, and learns of the network from its socket alone. */
+const noPage: Page = {
+  isVisible: () => true,
+  listen: () => () => undefined,
+};
+
+/** The page that this runs in, if it runs in one. */
+export function currentPage(): Page {
+  return typeof document === "undefined" ? noPage : browserPage;
+}
+
+const browserPage: Page = {
   isVisible,
   listen: (onChange) => {
     const listening = new AbortController();

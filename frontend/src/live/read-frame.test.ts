@@ -111,7 +111,14 @@ describe("reads what is said of the connection", () => {
     [synced(7), { type: "SYNCED", syncId: 7 }],
     [encode("RESYNC"), { type: "RESYNC" }],
     [encode("RESYNC", { reason: "OF_THE_FUTURE" }), { type: "RESYNC" }],
-    [encode("RECONNECT", { within_ms: 500 }), { type: "RECONNECT", withinMs: 500 }],
+    [
+      encode("RECONNECT", { within_ms: 500 }),
+      { type: "RECONNECT", withinMs: 500, isRevoked: false },
+    ],
+    [
+      encode("RECONNECT", { within_ms: 500, reason: "REVOKED" }),
+      { type: "RECONNECT", withinMs: 500, isRevoked: true },
+    ],
     [encode("ERROR", { code: "SUPERSEDED" }), { type: "ERROR", code: "SUPERSEDED" }],
     [
       encode("ERROR", { code: "OF_THE_FUTURE", sync_id: 3, retry_after_ms: 9 }),
@@ -131,6 +138,14 @@ describe("reads what is said of the connection", () => {
       insights,
       control: { type: "SNAPSHOT", syncId: 4, part: 2, parts: 3, isWhole: true },
     });
+    expect(readFrame(snapshot(4, { covers: [1, 63] }))).toMatchObject({
+      control: { part: 1, parts: 1, covers: [1, 63], digest: "0".repeat(32) },
+    });
+  });
+
+  test.each([[null], [{}], [[1, "2"]], [[-1]], [[1.5]]])("no snapshot that covers %j", (covers) => {
+    const text = JSON.stringify({ ...(JSON.parse(snapshot(4)) as object), covers });
+    expect(readFrame(text)).toEqual({ ...nothing, rejections: ["not_a_frame"] });
   });
 
   test("a snapshot that names something unreadable is not whole, one of a later type is", () => {

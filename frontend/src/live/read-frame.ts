@@ -1,10 +1,11 @@
 import { insightDigestKey } from "@contracts/digest.ts";
 import {
-  attributes as catalogue,
+  attributeKinds,
   entityTypes,
-  insightAttributes,
-} from "@contracts/zz_attributes.ts";
-import type { Attribute } from "@contracts/zz_attributes.ts";
+  insightKinds,
+  requiredOfInsights,
+  type AttributeKind,
+} from "@contracts/zz_kinds.ts";
 import type {
   EntityType,
   ErrorCode,
@@ -78,12 +79,17 @@ export type Control =
       /** From 1 to `parts`. */
       readonly part: number;
       readonly parts: number;
+      /** The slices of which the snapshot says everything; undefined: all. */
+      readonly covers: readonly number[] | undefined;
+      /** In its last part: of all that the views hold. */
+      readonly digest: string | undefined;
       /** All that the part names could be read: what it does not name is not in it. */
       readonly isWhole: boolean;
     }
   | { readonly type: "SYNCED"; readonly syncId: number }
   | { readonly type: "RESYNC" }
-  | { readonly type: "RECONNECT"; readonly withinMs: number }
+  /** `isRevoked`: because the permission of this connection has ended. */
+  | { readonly type: "RECONNECT"; readonly withinMs: number; readonly isRevoked: boolean }
   | Refusal;
 
 /** A command was refused. */
@@ -121,6 +127,11 @@ export function readFrame(data: unknown): FrameContent {
   } catch {
     return rejected("not_json");
   }
+  return readContent(frame);
+}
+
+/** Reads a message that is no text any more, in the same way. */
+export function readContent(frame: unknown): FrameContent {
   if (!isRecord(frame) || typeof frame["type"] !== "string") return rejected("not_a_frame");
   const read = readers.get(frame["type"]);
   if (!read) return rejected("unknown_frame");
@@ -162,18 +173,20 @@ const readers: ReadonlyMap<string, Reader> = new Map(
     SYNCED: ({ sync_id: syncId }) =>
       isOrdinal(syncId) ? { control: { type: "SYNCED", syncId } } : undefined,
     RESYNC: () => ({ control: { type: "RESYNC" } }),
-    RECONNECT: ({ within_ms: withinMs }) =>
-      isCount(withinMs) ? { control: { type: "RECONNECT", withinMs } } : undefined,
+    RECONNECT: ({ within_ms: withinMs, reason }) =>
+      isCount(withinMs)
+        ? { control: { type: "RECONNECT", withinMs, isRevoked: reason === "REVOKED" } }
+        : undefined,
     ERROR: ({ code, sync_id, pointer, rule, retry_after_ms }) => {
       if (typeof code !== "string") return undefined;
       return {
         control: {
           type: "ERROR",
           code,
-          syncId: isOrdinal(sync_id) ? sync_id : undefined,
-          pointer: typeof pointer === "string" ? pointer : undefined,
-          rule: typeof rule === "string" ? rule : undefined,
-          retryAfterMs: isCount(retry_after_ms) ? retry_after_ms : undefined,
+          syncId: only(isOrdinal, sync_id),
+          pointer: only(isText, pointer),
+          rule: only(isText, rule),
+          retryAfterMs: only(isCount, retry_after_ms),
         },
       };
     },
@@ -181,17 +194,26 @@ const readers: ReadonlyMap<string, Reader> = new Map(
 );
 
 function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
-  const { sync_id: syncId, part, parts } = frame;
+  const { sync_id: syncId, part, parts, covers, digest } = frame;
   const entities = readAll(frame["entities"], readUpdate);
   const insights = readAll(frame["insights"], readInsight);
   if (!isOrdinal(syncId) || !isOrdinal(part) || !isOrdinal(parts) || part > parts) return undefined;
   if (!entities.read || !insights.read) return undefined;
+  if (covers !== undefined && !isListOf(covers, isCount)) return undefined;
   const rejections = [...entities.rejections, ...insights.rejections];
   const isWhole = !rejections.includes("malformed_update");
   return {
     updates: entities.read,
     insights: insights.read,
-    control: { type: "SNAPSHOT", syncId, part, parts, isWhole },
+    control: {
+      type: "SNAPSHOT",
+      syncId,
+      part,
+      parts,
+      covers,
+      digest: only(isText, digest),
+      isWhole,
+    },
     rejections,
   };
 }
@@ -218,7 +240,11 @@ function readUpdate(candidate: unknown): Update | Rejection {
   if (typeof type !== "string") return "malformed_update";
   if (!isEntityType(type)) return "unknown_update";
   if (typeof id !== "string" || id === "") return "malformed_update";
-  const change = readChange(candidate, (attributes) => readAttributes(type, attributes));
+  const change = readChange(
+    candidate,
+    // No entity has an attribute of several texts.
+    (attributes) => readKinds(attributeKinds[type], attributes) as Attributes | undefined,
+  );
   return typeof change === "string" ? change : { type, id, ...change };
 }
 
@@ -264,45 +290,37 @@ function readChange<A>(
 
 /** The attributes of an insight that the contract names, or nothing if it is no insight. */
 function readInsightAttributes(candidate: unknown): InsightAttributes | undefined {
-  if (!isRecord(candidate)) return undefined;
-  const read: Record<string, unknown> = {};
-  for (const { name, kind } of Object.values<Attribute>(insightAttributes)) {
-    const value = candidate[name];
-    if (value === undefined) continue;
-    const fits =
-      kind === "texts"
-        ? Array.isArray(value) && value.every((item) => typeof item === "string")
-        : typeof value === (kind === "integer" || kind === "number" ? "number" : "string");
-    if (!fits) return undefined;
-    read[name] = value;
-  }
+  const read = readKinds(insightKinds, candidate);
   const isWhole =
-    ["entity_id", "prediction_type", "risk_score", "risk_band", "timestamp"].every(
-      (name) => name in read,
-    ) && !Number.isNaN(Date.parse(read["timestamp"] as string));
+    read !== undefined &&
+    requiredOfInsights.every((name) => name in read) &&
+    readTime(read["timestamp"]) !== undefined;
   return isWhole ? (read as unknown as InsightAttributes) : undefined;
 }
 
 /** The attributes that the contract names, or nothing if one of them is of the wrong kind. */
-function readAttributes(type: EntityType, candidate: unknown): Attributes | undefined {
+function readKinds(
+  kinds: Readonly<Record<string, AttributeKind>>,
+  candidate: unknown,
+): Record<string, unknown> | undefined {
   if (!isRecord(candidate)) return undefined;
-  const attributes: Record<string, AttributeValue> = {};
-  for (const { name, kind } of Object.values<Attribute>(catalogue[type])) {
+  const read: Record<string, unknown> = {};
+  for (const [name, kind] of Object.entries(kinds)) {
     const value = candidate[name];
     if (value === undefined) continue;
-    const wanted = kind === "integer" || kind === "number" ? "number" : "string";
-    if (!isValue(value) || typeof value !== wanted) return undefined;
-    attributes[name] = value;
+    if (!isOfKind(kind, value)) return undefined;
+    read[name] = value;
   }
-  return attributes;
+  return read;
+}
+
+function isOfKind(kind: AttributeKind, value: unknown): boolean {
+  if (kind === "texts") return isListOf(value, isText);
+  return typeof value === (kind === "integer" || kind === "number" ? "number" : "string");
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isValue(value: unknown): value is AttributeValue {
-  return typeof value === "number" || typeof value === "string";
 }
 
 function isEntityType(type: string): type is EntityType {
@@ -313,6 +331,19 @@ function readVersion(candidate: unknown): Version | undefined {
   if (!isRecord(candidate)) return undefined;
   const { epoch, revision } = candidate;
   return isCount(epoch) && isCount(revision) ? { epoch, revision } : undefined;
+}
+
+/** The value, if it is of that form. */
+function only<T>(isOne: (value: unknown) => value is T, value: unknown): T | undefined {
+  return isOne(value) ? value : undefined;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
+  return Array.isArray(value) && value.every(isItem);
 }
 
 function isCount(value: unknown): value is number {

@@ -1,3 +1,4 @@
+import { digestSlice } from "@contracts/digest.ts";
 import { compareVersions } from "@contracts/version.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -175,6 +176,13 @@ describe("a complete snapshot", () => {
   test("drops what it does not name and what came before it was asked for", () => {
     expect(after.order).toEqual(["student/late", "student/named"]);
     expect(after.recent[0]).toMatchObject({ kind: "removed", id: "gone" });
+  });
+
+  test("in slices that it does not cover drops only what is not watched", () => {
+    const covers = (id: string) => ({ ...census, covers: new Set([digestSlice(`student/${id}`)]) });
+    expect(retainEntities(before, covers("gone"), always, 0).order).toEqual(after.order);
+    expect(retainEntities(before, covers("named"), always, 0).order).toEqual(before.order);
+    expect(retainEntities(before, covers("named"), () => false, 0).order).toEqual(after.order);
   });
 
   test("says nothing of what only left the view", () => {

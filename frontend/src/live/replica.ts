@@ -1,6 +1,7 @@
-import { entityTypes } from "@contracts/zz_attributes.ts";
+import { entityDigestKey } from "@contracts/digest.ts";
+import { entityTypes } from "@contracts/zz_kinds.ts";
 import type { EntityType, Version } from "@contracts/zz_types.ts";
-import { judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
+import { isKept, judge, unite, type Batch, type Census, type Origin } from "./merge.ts";
 import type { Attributes, AttributeValue, Rejection, Update, Upsert } from "./read-frame.ts";
 import { TombstoneDraft, type Tombstones } from "./tombstones.ts";
 
@@ -46,6 +47,8 @@ export interface Counters {
   readonly applied: number;
   /** Updates that were no newer than what we held. */
   readonly superseded: number;
+  /** Complete snapshots after which something else was held than the server said, if only for a moment. */
+  readonly mismatched: number;
   /** Frames and updates that could not be used, by reason. */
   readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
 }
@@ -70,7 +73,7 @@ export const emptyReplica: Replica = {
   order: [],
   tombstones: new Map(),
   recent: [],
-  counters: { applied: 0, superseded: 0, rejected: {} },
+  counters: { applied: 0, superseded: 0, mismatched: 0, rejected: {} },
 };
 
 const recentLimit = 12;
@@ -98,22 +101,31 @@ export function applyUpdates(
 }
 
 /**
- * Drops the entities that a complete snapshot does not name and that last changed before its sync was
- * sent. Of those it is told that they are gone for which `isWatched` holds; the others only left what
+ * Drops the entities that a complete snapshot says are not there: `isKept` tells which stay. Of those it is told that they are gone for which `isWatched` holds; the others only left what
  * the page watches.
  */
 export function retainEntities(
   replica: Replica,
-  { named, asked, message }: Census,
+  census: Census,
   isWatched: (entity: Entity) => boolean,
   now: number,
 ): Replica {
   const draft = new Draft(replica, now);
   for (const entity of replica.entities.values()) {
-    if (named.has(entity.key) || entity.message > asked) continue;
-    draft.drop(entity, message, isWatched(entity));
+    const { key, type, id, message } = entity;
+    const digestKey = entityDigestKey(type, id);
+    const isTold = isWatched(entity);
+    const held = { digestKey, message, isSummed: isTold };
+    if (isKept(census, census.named.has(key), held)) continue;
+    draft.drop(entity, census.message, isTold);
   }
   return draft.finish([]);
+}
+
+/** Counts a complete snapshot after which something else is held than the server said. */
+export function countMismatch(replica: Replica): Replica {
+  const { counters } = replica;
+  return { ...replica, counters: { ...counters, mismatched: counters.mismatched + 1 } };
 }
 
 /** Copies each part of a replica when it first has to write to it. */
@@ -224,6 +236,7 @@ class Draft {
     const counters = {
       applied: this.#number,
       superseded: base.counters.superseded + this.#superseded,
+      mismatched: base.counters.mismatched,
       rejected: countRejections(base.counters.rejected, rejections),
     };
     const entities = this.#entities ?? base.entities;
@@ -262,12 +275,9 @@ function countRejections(
   return after;
 }
 
-const typeRank: ReadonlyMap<EntityType, number> = new Map(
-  entityTypes.map((type, rank) => [type, rank]),
-);
 /** Orders ids as people do: stu_9 before stu_10. */
 export const collator = new Intl.Collator("en", { numeric: true });
 
 function byTypeAndId(a: Entity, b: Entity): number {
-  return (typeRank.get(a.type) ?? 0) - (typeRank.get(b.type) ?? 0) || collator.compare(a.id, b.id);
+  return entityTypes.indexOf(a.type) - entityTypes.indexOf(b.type) || collator.compare(a.id, b.id);
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { observe, serverTime, unknownClock } from "./server-clock.ts";
+import { describe, expect, test } from "vitest";
+import { check, observe, serverTime, unknownClock } from "./server-clock.ts";
 
 const noon = Date.parse("2026-11-22T12:00:00.000Z");
 
@@ -41,4 +41,29 @@ test("one that runs fast is caught up with within ten minutes", () => {
   const error = (serverTime(clock, 60 * 61_000) ?? 0) - (noon + 60 * 60_000);
   expect(error).toBeGreaterThanOrEqual(0);
   expect(error).toBeLessThanOrEqual(10_000);
+});
+
+describe("an answer that seems older than its question", () => {
+  const clock = observe(unknownClock, noon, 0);
+
+  test("shows that our clock has jumped ahead", () => {
+    const after = check(clock, noon + 1_050, 11_000, 11_100);
+    expect(serverTime(after, 11_100)).toBe(noon + 1_050);
+  });
+
+  test("by two seconds was passed on, and shows nothing", () => {
+    expect(check(clock, noon + 9_000, 11_000, 11_100)).toBe(clock);
+  });
+
+  test("never is, however slow the way, while our clock is right", () => {
+    const delay = fc.integer({ min: 0, max: 30_000 });
+    fc.assert(
+      fc.property(delay, delay, delay, (first, there, back) => {
+        const known = observe(unknownClock, noon - first, 0);
+        const askedAt = 60_000;
+        const madeAt = askedAt + there;
+        expect(check(known, noon + madeAt, askedAt, madeAt + back)).toBe(known);
+      }),
+    );
+  });
 });

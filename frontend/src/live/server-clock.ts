@@ -15,6 +15,13 @@ export const unknownClock: ServerClock = { current: -Infinity, previous: -Infini
 
 const period = 5 * 60_000;
 
+/**
+ * An answer can say that it was made so long before it was asked for, in milliseconds, and ours be right: a tab
+ * may pass on what its leader was told two seconds before, and clocks drift a little. Less than what `clock.ts`
+ * takes for a sleep.
+ */
+const tolerance = 4_000;
+
 /** A frame that the server made at `sentAt`, by its clock, came at `now`, by ours. */
 export function observe(clock: ServerClock, sentAt: number, now: number): ServerClock {
   const bound = sentAt - now;
@@ -24,6 +31,20 @@ export function observe(clock: ServerClock, sentAt: number, now: number): Server
   }
   if (age >= period) return { current: bound, previous: clock.current, since: now };
   return bound > clock.current ? { ...clock, current: bound } : clock;
+}
+
+/**
+ * To what was asked at `askedAt` an answer came at `now` that the server made at `sentAt`. It was not made
+ * before it was asked for: where our bounds say so, our clock has jumped ahead, and they are forgotten.
+ */
+export function check(
+  clock: ServerClock,
+  sentAt: number,
+  askedAt: number,
+  now: number,
+): ServerClock {
+  const askedTime = serverTime(clock, askedAt) ?? -Infinity;
+  return askedTime > sentAt + tolerance ? observe(unknownClock, sentAt, now) : clock;
 }
 
 /** The server's time at `now` by our clock, in unix milliseconds; undefined before the first frame. */

@@ -1,5 +1,6 @@
 import type { ViewV1 } from "@contracts/zz_types.ts";
-import { backoffDelay, defaultBackoff } from "./backoff.ts";
+import { backoffDelay } from "./backoff.ts";
+import type { Failure } from "./live-api.ts";
 import {
   answered,
   ask,
@@ -15,19 +16,35 @@ import {
   wish,
   type Link,
   type Moment,
+  type Part,
 } from "./link.ts";
 import type { Census, Origin } from "./merge.ts";
+import {
+  answeredPoll,
+  askPoll,
+  beginPolling,
+  failedPoll,
+  pollAnew,
+  pollDeadline,
+  type Poll,
+} from "./poll.ts";
 import type { FrameContent, Refusal } from "./read-frame.ts";
 import { entityKey } from "./replica.ts";
-import { timing } from "./timing.ts";
+import { timing as usualTiming, within, type Timing } from "./timing.ts";
 import { everything, viewsKey } from "./watched-views.ts";
 
 /**
  * The conversation of a page with its server: it keeps one socket open, asks on it for what the page
- * watches, repairs what was missed, and moves to another socket before the first ends. It is a value;
- * `step` makes the next one, and says what is to be done. Nothing here does anything.
+ * watches, repairs what was missed, and moves to another socket before the first ends. Where no socket
+ * gets through, it polls. It is a value; `step` makes the next one, and says what is to be done. Nothing
+ * here does anything.
  */
 export interface Session {
+  readonly timing: Timing;
+  /** There is an API to poll. */
+  readonly mayPoll: boolean;
+  /** Each socket needs a ticket. To open one includes to fetch it. */
+  readonly needsTicket: boolean;
   readonly isRunning: boolean;
   /** What is watched, and its key. */
   readonly views: readonly ViewV1[];
@@ -39,13 +56,29 @@ export interface Session {
   readonly lastLink: number;
   /** Attempts to connect in a row that did not lead to a stable connection. */
   readonly failures: number;
+  /** Sockets in a row on which no sync was answered, whether they opened or not. */
+  readonly unanswered: number;
   /** With no link: when to open one. */
   readonly openAt: number;
+  /** No link is opened earlier: the server has said so. */
+  readonly notBefore: number;
+  /** Why the server gave no ticket when it was last asked. */
+  readonly denial: Denial | undefined;
+  /** The permission of this link, and of those before it, has ended; 0: of none. */
+  readonly revoked: number;
+  readonly poll: Poll | undefined;
+  readonly lastPoll: number;
   /** How many messages have come, on all links. */
   readonly messages: number;
 }
 
+/** `signed_out`: the server does not know who asks. `forbidden`: who asks may not connect. */
+export type Denial = Exclude<Failure["kind"], "unavailable">;
+
 export const idle: Session = {
+  timing: usualTiming,
+  mayPoll: false,
+  needsTicket: false,
   isRunning: false,
   views: [everything],
   key: viewsKey([everything]),
@@ -53,7 +86,13 @@ export const idle: Session = {
   links: [],
   lastLink: 0,
   failures: 0,
+  unanswered: 0,
   openAt: Infinity,
+  notBefore: -Infinity,
+  denial: undefined,
+  revoked: 0,
+  poll: undefined,
+  lastPoll: 0,
   messages: 0,
 };
 
@@ -68,8 +107,18 @@ export type SessionEvent =
   | { readonly type: "nudged"; readonly mayConnect: boolean }
   /** `views` is a result of `viewsToWatch`. */
   | { readonly type: "watched"; readonly views: readonly ViewV1[] }
-  | { readonly type: "opened" | "closed"; readonly link: number }
-  | { readonly type: "heard"; readonly link: number; readonly content: FrameContent };
+  | { readonly type: "opened"; readonly link: number }
+  /** `failure`: no ticket could be had, so there was no socket. */
+  | { readonly type: "closed"; readonly link: number; readonly failure?: Failure }
+  | { readonly type: "heard"; readonly link: number; readonly content: FrameContent }
+  /** All that is watched has come. `isWhole`: all that was sent could be read. */
+  | {
+      readonly type: "polled";
+      readonly poll: number;
+      readonly content: FrameContent;
+      readonly isWhole: boolean;
+    }
+  | { readonly type: "unpolled"; readonly poll: number; readonly failure: Failure };
 
 export type Effect =
   | { readonly do: "open" | "close"; readonly link: number }
@@ -83,9 +132,19 @@ export type Effect =
     }
   | { readonly do: "merge"; readonly content: FrameContent; readonly origin: Origin }
   /** A snapshot is complete: drop what it does not name and what last changed before it was asked for. */
-  | { readonly do: "retain"; readonly entities: Census; readonly insights: Census }
-  /** What is held is what the server holds, as of then by its clock. */
-  | { readonly do: "confirm"; readonly asOf: number | undefined }
+  | {
+      readonly do: "retain";
+      readonly entities: Census;
+      readonly insights: Census;
+      readonly digest?: string | undefined;
+    }
+  | { readonly do: "poll"; readonly poll: number; readonly views: readonly ViewV1[] }
+  /** Give up what is polled. */
+  | { readonly do: "unpoll" }
+  /** Whoever looks at the page may not see what is held any more. */
+  | { readonly do: "forget" }
+  /** What is held is what the server holds, as of then by its clock. It was asked at `askedAt`, by ours. */
+  | { readonly do: "confirm"; readonly asOf: number | undefined; readonly askedAt: number }
   /** The server refused a command for good; somebody should know. */
   | { readonly do: "report"; readonly refusal: Refusal };
 
@@ -103,12 +162,18 @@ export function step(session: Session, event: SessionEvent, moment: Moment): Ste
 }
 
 /** When `step` is to be called with `woken`, if nothing else happens before; Infinity: never. */
-export function nextDeadline({ isRunning, links, openAt, key }: Session): number {
+export function nextDeadline({ isRunning, links, openAt, notBefore, poll, key }: Session): number {
   if (!isRunning) return Infinity;
   const [current] = links;
-  if (!current) return openAt;
-  const moveAt = links.length === 1 ? Math.min(current.leaveAt, current.replaceAt) : Infinity;
-  return Math.min(moveAt, ...links.map((link) => deadline(link, key)));
+  const pollAt = poll ? pollDeadline(poll) : Infinity;
+  if (!current) return Math.min(openAt, pollAt);
+  const moveAt = links.length === 1 ? moveDueAt(current, notBefore) : Infinity;
+  return Math.min(moveAt, pollAt, ...links.map((link) => deadline(link, key)));
+}
+
+/** When a link is to be opened that will follow this one. */
+function moveDueAt({ leaveAt, replaceAt }: Link, notBefore: number): number {
+  return Math.max(notBefore, Math.min(leaveAt, replaceAt));
 }
 
 /**
@@ -118,12 +183,21 @@ export function nextDeadline({ isRunning, links, openAt, key }: Session): number
  * - `syncing`: it is open, and what is watched is still coming.
  * - `live`: what is shown is what the server holds.
  * - `degraded`: nobody can tell whether it is: the server does not answer, or refuses to.
+ * - `polling`: no socket gets through; what is shown is what the server held when it was last polled.
  */
-export type Phase = "stopped" | "offline" | "connecting" | "syncing" | "live" | "degraded";
+export type Phase =
+  "stopped" | "offline" | "connecting" | "syncing" | "live" | "degraded" | "polling";
 
-export function phaseOf({ isRunning, isComplete, links }: Session): Phase {
+export function phaseOf(session: Session): Phase {
+  const { isRunning, isComplete, poll } = session;
   if (!isRunning) return "stopped";
-  const [current] = links;
+  const phase = phaseOfLinks(session);
+  if (phase === "live" || poll?.answeredAt === undefined) return phase;
+  if (poll.isSilent) return "degraded";
+  return isComplete ? "polling" : "syncing";
+}
+
+function phaseOfLinks({ isComplete, links: [current] }: Session): Phase {
   if (!current) return "offline";
   if (!current.isOpen) return "connecting";
   if (current.isDoubtful || current.isSilent) return "degraded";
@@ -157,27 +231,38 @@ class Turn {
         return;
       case "stopped":
         for (const { id } of this.#session.links) this.#do({ do: "close", link: id });
+        this.#endPolling();
         this.#set({ isRunning: false, links: [], openAt: Infinity });
         return;
       case "woken":
         return;
       case "nudged":
-        if (event.mayConnect && this.#session.links.length === 0) this.#set({ openAt: this.#at });
+        if (event.mayConnect) this.#hasten();
         this.#changeAll((link) => wish(link, this.#at));
         return;
       case "watched":
         this.#watch(event.views);
         return;
       case "opened":
+        if (this.#link(event.link)) this.#set({ denial: undefined });
         this.#change(event.link, (link) => open(link, this.#moment));
         return;
       case "closed": {
         const link = this.#link(event.link);
-        if (link) this.#lose(link);
+        if (!link) return;
+        // The ticket was good enough to try.
+        if (!event.failure && !link.isOpen) this.#set({ denial: undefined });
+        this.#lose(link, event.failure);
         return;
       }
       case "heard":
         this.#hear(event.link, event.content);
+        return;
+      case "polled":
+        if (this.#isPending(event.poll)) this.#polled(event);
+        return;
+      case "unpolled":
+        if (this.#isPending(event.poll)) this.#unpolled(event.failure);
     }
   }
 
@@ -185,6 +270,7 @@ class Turn {
   elapse(): void {
     if (!this.#session.isRunning) return;
     const at = this.#at;
+    const { timing } = this.#session;
     for (const link of this.#session.links) {
       if (!link.isOpen) {
         if (at >= link.since + timing.openTimeout) this.#giveUp(link);
@@ -194,20 +280,21 @@ class Turn {
       const isSilent = at >= link.heardAt + timing.silence;
       this.#change(link.id, (same) => ({ ...same, isSilent }));
     }
-    const { links, openAt } = this.#session;
+    const { links, openAt, notBefore } = this.#session;
     const [current] = links;
     if (!current) {
       if (at >= openAt) this.#open();
-    } else if (links.length === 1 && at >= Math.min(current.leaveAt, current.replaceAt)) {
+    } else if (links.length === 1 && at >= moveDueAt(current, notBefore)) {
       this.#open();
     }
     for (const link of this.#session.links) {
       if (at >= syncDueAt(link, this.#session.key)) this.#sync(link);
     }
+    this.#poll();
   }
 
   #start(): void {
-    this.#set({ isRunning: true, failures: 0 });
+    this.#set({ isRunning: true, failures: 0, unanswered: 0, denial: undefined });
     this.#open();
   }
 
@@ -215,7 +302,7 @@ class Turn {
     const id = this.#session.lastLink + 1;
     this.#set({
       lastLink: id,
-      links: [...this.#session.links, opening(id, this.#at)],
+      links: [...this.#session.links, opening(id, this.#at, this.#session.timing)],
       openAt: Infinity,
     });
     this.#do({ do: "open", link: id });
@@ -239,6 +326,17 @@ class Turn {
     if (key === this.#session.key) return;
     this.#set({ views, key, isComplete: false });
     this.#changeAll((link) => (link.isOpen ? askAnew(link, this.#at) : link));
+    const { poll } = this.#session;
+    if (!poll) return;
+    if (poll.pending) this.#do({ do: "unpoll" });
+    this.#set({ poll: pollAnew(poll, this.#at) });
+  }
+
+  /** An attempt is worth while at once, if the server has not said otherwise. */
+  #hasten(): void {
+    const { links, notBefore, poll } = this.#session;
+    if (links.length === 0) this.#set({ openAt: Math.max(this.#at, notBefore) });
+    if (poll && !poll.pending) this.#set({ poll: pollAnew(poll, this.#at) });
   }
 
   #hear(id: number, content: FrameContent): void {
@@ -267,9 +365,13 @@ class Turn {
         if (control.syncId === link.pending?.syncId) this.#collect(id, content, control);
         return;
       case "RESYNC":
-        this.#change(id, (same) => wish(same, this.#at + this.#random * timing.spread));
+        this.#change(id, (same) =>
+          wish(same, this.#at + this.#random * this.#session.timing.spread),
+        );
         return;
       case "RECONNECT": {
+        const { timing, needsTicket } = this.#session;
+        if (control.isRevoked && needsTicket) this.#set({ revoked: id });
         const leaveAt = this.#at + this.#random * control.withinMs * timing.leaveShare;
         this.#change(id, (same) => ({ ...same, leaveAt: Math.min(same.leaveAt, leaveAt) }));
         return;
@@ -281,14 +383,11 @@ class Turn {
 
   #collect(
     id: number,
-    { updates, insights, sentAt }: FrameContent,
-    { part: number, parts: total, isWhole }: Extract<FrameContent["control"], { type: "SNAPSHOT" }>,
+    content: FrameContent,
+    snapshot: Extract<FrameContent["control"], { type: "SNAPSHOT" }>,
   ): void {
-    const part = {
-      entities: updates.map((update) => entityKey(update.type, update.id)),
-      insights: insights.map(({ key }) => key),
-      isWhole,
-    };
+    const { part: number, parts: total, covers, digest, isWhole } = snapshot;
+    const part = { ...namedIn(content), digest, isWhole };
     const link = this.#link(id);
     if (!link?.pending) return;
     const pending = collect(link.pending, { number, total, part }, this.#at);
@@ -296,25 +395,39 @@ class Turn {
     if (pending.parts.size < total) return;
     const parts = [...pending.parts.values()];
     if (parts.every((each) => each.isWhole)) {
-      const census = (named: readonly string[]): Census => ({
-        named: new Set(named),
-        asked: pending.asked,
-        message: this.#session.messages,
-      });
-      this.#do({
-        do: "retain",
-        entities: census(parts.flatMap(({ entities }) => entities)),
-        insights: census(parts.flatMap((each) => each.insights)),
-      });
+      const named = {
+        entities: parts.flatMap(({ entities }) => entities),
+        insights: parts.flatMap(({ insights }) => insights),
+      };
+      const sum = parts.find((each) => each.digest !== undefined)?.digest;
+      this.#retain(pending.asked, named, covers && new Set(covers), sum);
     }
-    this.#complete(id, sentAt);
+    this.#complete(id, content.sentAt);
+  }
+
+  /** What was asked for when so many messages had come is complete, with the latest of them. */
+  #retain(asked: number, named: Named, covers?: ReadonlySet<number>, digest?: string): void {
+    const census = (keys: readonly string[]): Census => ({
+      named: new Set(keys),
+      covers,
+      asked,
+      message: this.#session.messages,
+    });
+    this.#do({
+      do: "retain",
+      entities: census(named.entities),
+      insights: census(named.insights),
+      digest,
+    });
   }
 
   /** The pending sync of a link is answered. The link that is to follow takes over with it. */
   #complete(id: number, asOf: number | undefined): void {
+    const askedAt = this.#link(id)?.sentAt ?? this.#at;
     this.#change(id, answered);
-    this.#set({ isComplete: true });
-    this.#do({ do: "confirm", asOf });
+    const { revoked } = this.#session;
+    this.#set({ isComplete: true, unanswered: 0, revoked: id > revoked ? 0 : revoked });
+    this.#do({ do: "confirm", asOf, askedAt });
     const [current, following] = this.#session.links;
     if (!current || following?.id !== id) return;
     this.#set({ links: [following] });
@@ -322,6 +435,10 @@ class Turn {
   }
 
   #refuse(id: number, refusal: Refusal): void {
+    if (refusal.code === "UNAUTHENTICATED" && this.#session.needsTicket) {
+      this.#revoke(id, refusal);
+      return;
+    }
     const pending = this.#link(id)?.pending;
     const isOther = refusal.syncId !== undefined && refusal.syncId !== pending?.syncId;
     if (!pending || isOther) return;
@@ -329,11 +446,32 @@ class Turn {
     if (this.#link(id)?.refused === this.#session.key) this.#do({ do: "report", refusal });
   }
 
+  /** This link is good for nothing more: the next one has another ticket. */
+  #revoke(id: number, refusal: Refusal): void {
+    const link = this.#link(id);
+    if (!link) return;
+    this.#set({ revoked: id });
+    if (this.#session.links[0]?.id !== id) {
+      this.#giveUp(link);
+      return;
+    }
+    const after = refused(link, refusal, this.#session.key, this.#moment);
+    // One that is tried already has the time that failures have given it.
+    this.#change(id, () => ({ ...after, leaveAt: Math.min(after.leaveAt, this.#at) }));
+  }
+
   #miss(link: Link): void {
+    const { timing, unanswered } = this.#session;
     const after = missed(link, this.#moment);
     const isCurrent = this.#session.links[0]?.id === link.id;
-    if (!isCurrent && after.misses >= timing.toleratedMisses) this.#giveUp(link);
-    else this.#change(link.id, () => after);
+    const isSpent = after.misses >= timing.toleratedMisses;
+    if (!isCurrent && isSpent) {
+      this.#giveUp(link);
+      return;
+    }
+    const isFirst = !link.isSynced && after.misses === timing.toleratedMisses;
+    if (isFirst) this.#set({ unanswered: unanswered + 1 });
+    this.#change(link.id, () => after);
   }
 
   #giveUp(link: Link): void {
@@ -342,18 +480,110 @@ class Turn {
   }
 
   /** A link is gone. The one in use is replaced by the one that was to follow, if there is one. */
-  #lose(link: Link): void {
-    const { links, failures } = this.#session;
+  #lose(link: Link, failure?: Failure): void {
+    const { links, failures, unanswered, timing } = this.#session;
     const rest = links.filter(({ id }) => id !== link.id);
     this.#set({ links: rest });
-    const [current] = rest;
+    if (failure) this.#deny(failure);
+    // One that missed its syncs was counted then.
+    else if (!link.isSynced && link.misses < timing.toleratedMisses) {
+      this.#set({ unanswered: unanswered + 1 });
+    }
+    const [current] = this.#session.links;
     if (current && current.id !== links[0]?.id) return;
-    const wasStable = link.isOpen && this.#at - link.since >= defaultBackoff.stableAfter;
+    const wasStable = link.isOpen && this.#at - link.since >= timing.backoff.stableAfter;
     const before = wasStable ? 0 : failures;
-    const retryAt = this.#at + backoffDelay(before, this.#random, defaultBackoff);
-    this.#set({ failures: before + 1 });
+    const isDenied = failure !== undefined && failure.kind !== "unavailable";
+    const wait = isDenied
+      ? within(timing.denied, this.#random)
+      : backoffDelay(before, this.#random, timing.backoff);
+    const notBefore = this.#at + (failure?.retryAfterMs ?? 0);
+    const retryAt = Math.max(notBefore, this.#at + wait);
+    this.#set({ failures: before + 1, notBefore });
     if (!current) this.#set({ openAt: retryAt });
     else this.#change(current.id, (same) => postpone(same, this.#at, retryAt));
+    this.#forget();
+  }
+
+  /** No ticket could be had. Links whose permission has ended have nobody to follow them, and end too. */
+  #deny({ kind }: Failure): void {
+    if (kind === "unavailable") return;
+    this.#set({ denial: kind });
+    for (const { id } of this.#session.links) {
+      if (id <= this.#session.revoked) this.#do({ do: "close", link: id });
+    }
+    const links = this.#session.links.filter(({ id }) => id > this.#session.revoked);
+    this.#set({ links });
+    if (links.length > 0) return;
+    this.#set({ openAt: this.#at + within(this.#session.timing.denied, this.#random) });
+  }
+
+  /**
+   * Drops what is held once the server has said that nobody here may see it: it ended the permission, or
+   * forbids to connect. Who is only signed out, because time has passed, keeps what was shown.
+   */
+  #forget(): void {
+    const { links, denial, revoked } = this.#session;
+    if (links.length > 0 || !denial || (denial === "signed_out" && revoked === 0)) return;
+    this.#set({ isComplete: false });
+    this.#do({ do: "forget" });
+  }
+
+  /** Begins to poll where sockets do not get through, ends it where one does, and does what is due. */
+  #poll(): void {
+    const { timing, mayPoll, denial, unanswered, messages, views, lastPoll } = this.#session;
+    const isBlocked = unanswered >= timing.toleratedFailures;
+    if (!mayPoll || denial || !isBlocked || phaseOfLinks(this.#session) === "live") {
+      this.#endPolling();
+      return;
+    }
+    let poll = this.#session.poll ?? beginPolling(timing, this.#moment);
+    if (poll.pending && this.#at >= poll.pending.answerBy) {
+      this.#do({ do: "unpoll" });
+      poll = failedPoll(poll, undefined, this.#moment);
+    }
+    if (!poll.pending && this.#at >= poll.nextAt) {
+      const id = lastPoll + 1;
+      poll = askPoll(poll, id, messages, this.#at);
+      this.#set({ lastPoll: id });
+      this.#do({ do: "poll", poll: id, views });
+    }
+    const { answeredAt } = poll;
+    const isSilent = answeredAt !== undefined && this.#at >= answeredAt + timing.silence;
+    this.#set({ poll: { ...poll, isSilent } });
+  }
+
+  #endPolling(): void {
+    const { poll } = this.#session;
+    if (!poll) return;
+    this.#set({ poll: undefined });
+    this.#do({ do: "unpoll" });
+  }
+
+  #isPending(poll: number): boolean {
+    return this.#session.poll?.pending?.id === poll;
+  }
+
+  /** What a poll brings is a snapshot that came at once. */
+  #polled({ content, isWhole }: Extract<SessionEvent, { type: "polled" }>): void {
+    const { poll } = this.#session;
+    if (!poll?.pending) return;
+    const { asked } = poll.pending;
+    const message = this.#session.messages + 1;
+    this.#set({ messages: message, poll: answeredPoll(poll, this.#at), isComplete: true });
+    this.#do({ do: "merge", content, origin: { message, asked } });
+    if (isWhole) this.#retain(asked, namedIn(content));
+    this.#do({ do: "confirm", asOf: content.sentAt, askedAt: poll.sentAt });
+  }
+
+  #unpolled(failure: Failure): void {
+    const { poll } = this.#session;
+    if (!poll) return;
+    this.#set({ poll: failedPoll(poll, failure, this.#moment) });
+    // The API knows nobody: it gives no tickets either.
+    if (failure.kind !== "signed_out" || !this.#session.needsTicket) return;
+    this.#deny(failure);
+    this.#forget();
   }
 
   get #at(): number {
@@ -383,6 +613,16 @@ class Turn {
   #changeAll(make: (link: Link) => Link): void {
     this.#set({ links: this.#session.links.map(make) });
   }
+}
+
+/** The keys of what is there. */
+type Named = Pick<Part, "entities" | "insights">;
+
+function namedIn({ updates, insights }: FrameContent): Named {
+  return {
+    entities: updates.map(({ type, id }) => entityKey(type, id)),
+    insights: insights.map(({ key }) => key),
+  };
 }
 
 /** What was due to be done about a link is tried again then. */

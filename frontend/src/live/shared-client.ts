@@ -1,45 +1,86 @@
-import { LiveClient, type Watcher } from "./live-client.ts";
+import { LiveClient, type LiveClientOptions, type Watcher } from "./live-client.ts";
+import { contracts } from "./read-frame.ts";
+import { Tab } from "./tabs/tab.ts";
+import { protocol } from "./tabs/words.ts";
 
-const byAddress = new Map<string, LiveClient>();
+/** With whom to connect, as whom, and how fast. */
+export type Connection = Pick<LiveClientOptions, "url" | "api" | "timing">;
+
+/** A client, and what starts and stops it. */
+interface Shared {
+  readonly client: LiveClient;
+  readonly holder: Pick<LiveClient, "audience" | "start" | "stop">;
+}
+
+const byAddress = new Map<string, Shared>();
 
 /**
- * Joins the one connection to `url` of this page, and opens it if nobody holds it yet. The function
- * returned leaves it; it may be called twice. The socket closes once the last holder has left and the
- * task at hand is over: a component that unmounts and mounts again at once, as React's StrictMode
- * makes it do, keeps its socket.
+ * Joins the one connection of this page with that address and identity, and opens it, in the way that is
+ * named here, if nobody holds it yet. The function returned leaves it; it may be called twice. The socket
+ * closes once the last holder has left and the task at hand is over: a component that unmounts and mounts
+ * again at once, as React's StrictMode makes it do, keeps its socket.
  */
-export function joinClient(url: string, watcher: Watcher): () => void {
-  const address = addressOf(url);
-  const client = byAddress.get(address) ?? createClient(url);
-  byAddress.set(address, client);
+export function joinClient(to: Connection, watcher: Watcher): () => void {
+  const address = keyOf(to);
+  const shared = byAddress.get(address) ?? share(to);
+  byAddress.set(address, shared);
+  const { client, holder } = shared;
   const leave = client.watch(watcher);
-  client.start();
+  holder.start();
   return () => {
     leave();
     queueMicrotask(() => {
-      if (client.audience > 0) return;
-      client.stop();
-      if (byAddress.get(address) === client) byAddress.delete(address);
+      if (holder.audience > 0) return;
+      holder.stop();
+      if (byAddress.get(address) === shared) byAddress.delete(address);
     });
   };
 }
 
-/** The page's client for `url`; undefined while nobody has joined it. */
-export function sharedClient(url: string): LiveClient | undefined {
-  return byAddress.get(addressOf(url));
+/** The page's client for that address and identity; undefined while nobody has joined it. */
+export function sharedClient(to: Connection): LiveClient | undefined {
+  return byAddress.get(keyOf(to))?.client;
 }
 
-function createClient(url: string): LiveClient {
-  return new LiveClient({
-    url,
-    warn: (problem) => {
+/** Where the browser lets tabs agree on who connects, those with the same address and identity share a connection. */
+function share(to: Connection): Shared {
+  const options = {
+    ...to,
+    warn: (problem: string) => {
       console.warn(`[live] ${problem}`);
     },
+  };
+  const { api } = to;
+  // Tabs of whom nobody says who looks at them may not know the same.
+  const mayShare = api?.ticket === undefined || api.identity !== undefined;
+  if (!mayShare || !canShare()) {
+    const client = new LiveClient(options);
+    return { client, holder: client };
+  }
+  const tab = new Tab(options, {
+    // Another build of the page may speak otherwise, and read other frames.
+    name: `live ${JSON.stringify([protocol, contracts, keyOf(to)])}`,
+    locks: navigator.locks,
+    openChannel: (name) => new BroadcastChannel(name),
   });
+  return { client: tab.client, holder: tab };
+}
+
+/** Locks exist only in pages that came over a secure connection, or from this machine. */
+function canShare(): boolean {
+  return (
+    typeof document !== "undefined" &&
+    "locks" in navigator &&
+    typeof BroadcastChannel === "function"
+  );
+}
+
+function keyOf({ url, api }: Connection): string {
+  return JSON.stringify([addressOf(url), api?.identity ?? null]);
 }
 
 /** Which contracts a URL names makes no difference to whom it connects with: the first sync names them too. */
-function addressOf(url: string): string {
+export function addressOf(url: string): string {
   if (!URL.canParse(url)) return url;
   const address = new URL(url);
   address.searchParams.delete("contracts");

@@ -1,9 +1,21 @@
-import { digest, entityDigestKey, latestInsights, type DigestRow } from "@contracts/digest.ts";
+import {
+  digest,
+  entityDigestKey,
+  latestInsights,
+  sliceDigests,
+  type DigestRow,
+} from "@contracts/digest.ts";
 import type { ViewV1 } from "@contracts/zz_types.ts";
 import { applyInsights, noFindings, retainFindings, type Findings } from "./findings.ts";
 import type { Batch, Census, Origin } from "./merge.ts";
 import type { FrameContent, InsightUpdate, Rejection, Update } from "./read-frame.ts";
-import { applyUpdates, emptyReplica, retainEntities, type Replica } from "./replica.ts";
+import {
+  applyUpdates,
+  countMismatch,
+  emptyReplica,
+  retainEntities,
+  type Replica,
+} from "./replica.ts";
 import { matches } from "./view.ts";
 
 export interface StoreOptions {
@@ -18,6 +30,14 @@ export interface StoreOptions {
 export interface SnapshotCensus {
   readonly entities: Census;
   readonly insights: Census;
+  /** Of all that the views hold. */
+  readonly digest?: string | undefined;
+}
+
+/** What is held, as a sync sums it up. */
+export interface Summary {
+  readonly digest: string;
+  readonly slices: string;
 }
 
 /** So many unmerged updates are merged at once: a page in the background is rarely called back. */
@@ -80,23 +100,52 @@ export class Store {
     this.#options.onChange();
   }
 
-  /** Drops what a complete snapshot of these views does not name. */
-  retain({ entities, insights }: SnapshotCensus, views: readonly ViewV1[]): void {
+  /** Drops what a complete snapshot of these views says is not there. */
+  retain(snapshot: SnapshotCensus, views: readonly ViewV1[]): void {
     this.flush();
     const now = this.#options.now();
     this.#replica = retainEntities(
       this.#replica,
-      entities,
+      snapshot.entities,
       ({ type, attributes }) => matches(views, type, attributes).matched,
       now,
     );
-    this.#findings = retainFindings(this.#findings, insights, now);
+    this.#findings = retainFindings(
+      this.#findings,
+      snapshot.insights,
+      ({ attributes }) => matches(views, "insight", attributes).matched,
+      now,
+    );
+    // It may be that something has changed since; else nobody knows why, and the next sync repairs it.
+    if (snapshot.digest !== undefined && snapshot.digest !== digest(this.#rows(views))) {
+      this.#replica = countMismatch(this.#replica);
+    }
+    this.#options.onChange();
+  }
+
+  /** Drops all that is held, and what has arrived. */
+  forget(): void {
+    this.flush();
+    this.#replica = emptyReplica;
+    this.#findings = noFindings;
     this.#options.onChange();
   }
 
   /** Sums up what is held for these views; undefined where nothing is. */
   digest(views: readonly ViewV1[]): string | undefined {
     this.flush();
+    const rows = this.#rows(views);
+    return rows.length === 0 ? undefined : digest(rows);
+  }
+
+  /** As `digest`, and where it differs from another. */
+  summary(views: readonly ViewV1[]): Summary | undefined {
+    this.flush();
+    const rows = this.#rows(views);
+    return rows.length === 0 ? undefined : { digest: digest(rows), slices: sliceDigests(rows) };
+  }
+
+  #rows(views: readonly ViewV1[]): DigestRow[] {
     const rows: DigestRow[] = [];
     for (const { type, id, version, attributes } of this.#replica.entities.values()) {
       if (!matches(views, type, attributes).matched) continue;
@@ -106,6 +155,6 @@ export class Store {
       ({ attributes }) => matches(views, "insight", attributes).matched,
     );
     rows.push(...latestInsights(watched));
-    return rows.length === 0 ? undefined : digest(rows);
+    return rows;
   }
 }

@@ -1,6 +1,10 @@
-import { attributes as catalogue, insightAttributes } from "@contracts/zz_attributes.ts";
-import type { Attribute, AttributeKind } from "@contracts/zz_attributes.ts";
-import type { ComparisonV1, Insight, ViewV1 } from "@contracts/zz_types.ts";
+import {
+  attributeKinds,
+  insightKinds,
+  requiredOfInsights,
+  type AttributeKind,
+} from "@contracts/zz_kinds.ts";
+import type { ComparisonV1, ViewV1 } from "@contracts/zz_types.ts";
 import type { Attributes, InsightAttributes } from "./read-frame.ts";
 
 export interface Match {
@@ -12,21 +16,12 @@ export interface Match {
 const nothing: Match = { matched: false, fields: null };
 const everything: Match = { matched: true, fields: null };
 
-const kinds: ReadonlyMap<string, ReadonlyMap<string, Attribute>> = new Map(
-  Object.entries({ ...catalogue, insight: insightAttributes }).map(([type, named]) => [
+const kinds: ReadonlyMap<string, ReadonlyMap<string, AttributeKind>> = new Map(
+  Object.entries({ ...attributeKinds, insight: insightKinds }).map(([type, named]) => [
     type,
-    new Map(Object.entries<Attribute>(named)),
+    new Map(Object.entries<AttributeKind>(named)),
   ]),
 );
-
-/** They are sent of every insight; an entity has none that it must have. */
-const required: readonly (keyof Insight)[] = [
-  "entity_id",
-  "prediction_type",
-  "risk_band",
-  "risk_score",
-  "timestamp",
-];
 
 /**
  * Decides whether a state is watched, and which of its attributes: those that any view asks for which
@@ -45,7 +40,7 @@ export function matches(
       (watched === "*" || watched === type) &&
       where.every((comparison) => {
         const { attribute } = comparison;
-        return holds(comparison, known?.get(attribute)?.kind, state[attribute]);
+        return holds(comparison, known?.get(attribute), state[attribute]);
       }),
   );
   if (matching.length === 0) return nothing;
@@ -53,7 +48,8 @@ export function matches(
   // Of a type that is not known nobody can say which attributes it has.
   if (!known || asked.includes(undefined)) return everything;
   const fields = new Set(asked.flatMap((names = []) => names).filter((name) => known.has(name)));
-  if (type === "insight") for (const name of required) fields.add(name);
+  // They are sent of every insight; an entity has none that it must have.
+  if (type === "insight") for (const name of requiredOfInsights) fields.add(name);
   return { matched: true, fields: [...fields].sort() };
 }
 

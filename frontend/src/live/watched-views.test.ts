@@ -1,5 +1,7 @@
+import { digest, sliceDigests } from "@contracts/digest.ts";
 import { describe, expect, test } from "vitest";
-import type { ViewV1 } from "@contracts/zz_types.ts";
+import type { SyncCommandV1, ViewV1 } from "@contracts/zz_types.ts";
+import { contracts } from "./read-frame.ts";
 import { everything, viewsKey, viewsToWatch } from "./watched-views.ts";
 
 const students: ViewV1 = { entity_type: "student" };
@@ -44,6 +46,18 @@ describe("viewsToWatch", () => {
     expect(viewsToWatch(wanted)).toEqual([everything]);
     expect(viewsToWatch(wanted.slice(0, 5))).toHaveLength(5);
   });
+});
+
+test("with all that a sync says beside its views it fits into a command", () => {
+  const command: SyncCommandV1 = {
+    action: "sync",
+    sync_id: Number.MAX_SAFE_INTEGER,
+    contracts: [...contracts],
+    views: [],
+    digest: digest([]),
+    slices: sliceDigests([]),
+  };
+  expect(JSON.stringify(command).length).toBeLessThanOrEqual(4_096 - 3_072);
 });
 
 test("a key tells views apart, and not how they were written", () => {

@@ -1,4 +1,11 @@
-import { digest, entityDigestKey, insightDigestKey } from "@contracts/digest.ts";
+import {
+  digest,
+  digestSlice,
+  digestSlices,
+  entityDigestKey,
+  insightDigestKey,
+  sliceDigests,
+} from "@contracts/digest.ts";
 import type {
   InsightUpdateV1,
   ServerFrame,
@@ -119,12 +126,17 @@ export class FakeServer {
     }
     line.lastSyncId = command.sync_id;
     line.views = command.views;
-    const rows = this.rows(line.views);
-    const sum = digest(rows.map((row) => ({ key: keyOf(row), version: versionOf(row) })));
+    const all = this.rows(line.views);
+    const held = all.map((row) => ({ key: keyOf(row), version: versionOf(row) }));
+    const sum = digest(held);
     if (command.digest === sum) {
       this.#post(line, { ...this.#head("SYNCED"), sync_id: command.sync_id });
       return true;
     }
+    const slices =
+      command.slices === undefined ? [] : differences(sliceDigests(held), command.slices);
+    const covers = command.digest === undefined || slices.length === 0 ? undefined : slices;
+    const rows = all.filter((row) => covers?.includes(digestSlice(keyOf(row))) ?? true);
     const parts = Math.max(1, Math.ceil(rows.length / rowsInPart));
     for (let part = 1; part <= parts; part++) {
       const shown = rows.slice((part - 1) * rowsInPart, part * rowsInPart);
@@ -136,6 +148,7 @@ export class FakeServer {
         parts,
         entities: updates.filter((update) => "entity_type" in update),
         insights: updates.filter((update) => "insight_id" in update),
+        ...(covers && { covers }),
         ...(part === parts && { digest: sum }),
       });
     }
@@ -195,6 +208,13 @@ export class FakeServer {
   #now(): string {
     return new Date(serverStart + Math.round(this.#clock.now())).toISOString();
   }
+}
+
+/** The slices in which two sums of slices differ. */
+function differences(a: string, b: string): number[] {
+  const size = a.length / digestSlices;
+  const of = (sums: string, slice: number) => sums.slice(slice * size, (slice + 1) * size);
+  return Array.from({ length: digestSlices }, (_, i) => i).filter((i) => of(a, i) !== of(b, i));
 }
 
 type Removal = "DELETED" | "LEFT_VIEW" | undefined;

@@ -55,12 +55,13 @@ export interface SnapshotPart {
   readonly parts?: number;
   readonly entities?: readonly (Upsert | Remove)[];
   readonly insights?: readonly InsightUpdate[];
+  readonly covers?: readonly number[];
 }
 
 /** A part of the answer to a sync; unless told otherwise, the only one. */
 export function snapshot(
   syncId: number,
-  { part = 1, parts = 1, entities = [], insights = [] }: SnapshotPart = {},
+  { part = 1, parts = 1, entities = [], insights = [], covers }: SnapshotPart = {},
 ): string {
   return encode("SNAPSHOT", {
     sync_id: syncId,
@@ -68,8 +69,21 @@ export function snapshot(
     parts,
     entities: entities.map(wireUpdate),
     insights: insights.map(wireInsight),
+    ...(covers && { covers }),
     ...(part === parts && { digest: "00000000000000000000000000000000" }),
   });
+}
+
+/** A page of the HTTP API: of entities, or of insights. */
+export function pageOf(
+  updates: readonly (Upsert | Remove | InsightUpdate)[],
+  next?: string,
+  timestamp = writtenAt,
+): object {
+  const data = updates.map((update) =>
+    "type" in update ? wireUpdate(update) : wireInsight(update),
+  );
+  return { version: 1, timestamp, data, ...(next !== undefined && { next }) };
 }
 
 /** Any frame as the server sends it. */

@@ -13,12 +13,17 @@
 //
 // by itself, as well as what browsers ask before a request to another origin (CORS), without a token.
 //
-// Not imitated: TLS and custom domains, stages but $default, paths with parameters, $default and greedy routes,
-// scopes, other authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours;
-// here a key that is not known is asked for at once.
+// A path is decoded before a route is sought, as on AWS: an encoded slash parts the path like any other. A segment in
+// braces takes any text that is not empty; of the routes that match, the one with words where others have braces,
+// from left to right, is taken. (AWS says that the most specific one is, and no more.)
+//
+// Not imitated: TLS and custom domains, stages but $default, ANY, $default and greedy routes, scopes, other
+// authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours; here a key
+// that is not known is asked for at once. AWS is said to cut a path at an encoded question mark; here it stays.
 //
 // Sources: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html,
-// http-api-jwt-authorizer.html and http-api-cors.html.
+// http-api-develop-routes.html, http-api-jwt-authorizer.html and http-api-cors.html; for how paths are decoded
+// https://github.com/aws/aws-lambda-dotnet/pull/1901 and https://github.com/middleapi/standard-server/pull/93.
 package httpapi
 
 import (
@@ -56,11 +61,12 @@ type Invoker interface {
 // Config describes one API. Only Routes has no usable zero value.
 type Config struct {
 	Region string
-	Routes map[string]string // method and path, as "POST /tickets", to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id}", to function name
 	// Origins are those of the pages that may call, as browsers write them. Headers, in lower case, are what they
-	// may send, and MaxAge is for how long they may remember it.
+	// may send, Expose what they may read, and MaxAge is for how long they may remember the first.
 	Origins []string
 	Headers []string
+	Expose  []string
 	MaxAge  time.Duration
 	// Issuer of the tokens, below which /.well-known/openid-configuration is; empty: no token is wanted.
 	Issuer   string
@@ -73,6 +79,7 @@ type Config struct {
 // API is one HTTP API. It may be used concurrently.
 type API struct {
 	config  Config
+	routes  []route // the most specific one first
 	invoker Invoker
 	keys    *keys
 }
@@ -82,7 +89,7 @@ func New(config Config, invoker Invoker) *API {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &API{config: config, invoker: invoker, keys: newKeys(config.Issuer)}
+	return &API{config: config, routes: newRoutes(config.Routes), invoker: invoker, keys: newKeys(config.Issuer)}
 }
 
 // ServeHTTP serves the routes, and CORS.
@@ -90,8 +97,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.cors(w, r) {
 		return
 	}
-	route := r.Method + " " + r.URL.Path
-	function, ok := a.config.Routes[route]
+	route, parameters, ok := a.route(r.Method, r.URL.Path)
 	if !ok {
 		refuse(w, http.StatusNotFound, "Not Found")
 		return
@@ -116,7 +122,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 		return
 	}
-	a.integrate(w, r, route, function, body, claims)
+	a.integrate(w, r, route, newEvent(a.config.Region, r, route.key, parameters, body, claims))
 }
 
 // cors answers a browser that asks whether it may ask, and lets it read other answers.
@@ -126,15 +132,17 @@ func (a *API) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
 	h.Add("Vary", "Origin")
 	if origin != "" && slices.Contains(a.config.Origins, origin) {
 		h.Set("Access-Control-Allow-Origin", origin)
+		if len(a.config.Expose) > 0 {
+			h.Set("Access-Control-Expose-Headers", strings.Join(a.config.Expose, ","))
+		}
 	}
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
 	if h.Get("Access-Control-Allow-Origin") != "" {
 		var methods []string
-		for route := range a.config.Routes {
-			method, _, _ := strings.Cut(route, " ")
-			methods = append(methods, method)
+		for _, route := range a.routes {
+			methods = append(methods, route.method)
 		}
 		slices.Sort(methods)
 		h.Set("Access-Control-Allow-Methods", strings.Join(slices.Compact(methods), ","))
@@ -146,8 +154,8 @@ func (a *API) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
 }
 
 // integrate runs the function of a route and passes its answer on.
-func (a *API) integrate(w http.ResponseWriter, r *http.Request, route, function string, body []byte, claims map[string]string) {
-	payload, err := json.Marshal(newEvent(a.config.Region, r, route, body, claims))
+func (a *API) integrate(w http.ResponseWriter, r *http.Request, to route, ev event) {
+	payload, err := json.Marshal(ev)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "Internal Server Error")
 		return
@@ -156,7 +164,7 @@ func (a *API) integrate(w http.ResponseWriter, r *http.Request, route, function 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), timeout)
 	defer cancel()
 	began := time.Now()
-	reply, functionError, err := a.invoker.Invoke(ctx, function, payload)
+	reply, functionError, err := a.invoker.Invoke(ctx, to.function, payload)
 	if err == nil && functionError != "" {
 		err = fmt.Errorf("the function failed: %s", functionError)
 	}
@@ -165,7 +173,7 @@ func (a *API) integrate(w http.ResponseWriter, r *http.Request, route, function 
 		answer, err = readResponse(reply)
 	}
 	if err != nil {
-		a.config.Logger.WarnContext(r.Context(), "httpapi: integration failed", "route", route, "function", function, "err", err,
+		a.config.Logger.WarnContext(r.Context(), "httpapi: integration failed", "route", to.key, "function", to.function, "err", err,
 			"duration_ms", time.Since(began).Milliseconds())
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			refuse(w, http.StatusServiceUnavailable, "Service Unavailable")
@@ -213,14 +221,18 @@ func readResponse(reply []byte) (response, error) {
 func (a response) write(w http.ResponseWriter) {
 	for name, value := range a.Headers {
 		// What the API says of CORS stands.
-		if !strings.HasPrefix(strings.ToLower(name), "access-control-") {
+		switch name := strings.ToLower(name); {
+		case strings.HasPrefix(name, "access-control-"):
+		case name == "vary":
+			w.Header().Add(name, value)
+		default:
 			w.Header().Set(name, value)
 		}
 	}
 	for _, cookie := range a.Cookies {
 		w.Header().Add("Set-Cookie", cookie)
 	}
-	if w.Header().Get("Content-Type") == "" {
+	if w.Header().Get("Content-Type") == "" && a.StatusCode != http.StatusNotModified && a.StatusCode != http.StatusNoContent {
 		w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
 	}
 	w.WriteHeader(a.StatusCode)
@@ -242,6 +254,7 @@ type event struct {
 	Cookies               []string          `json:"cookies,omitempty"`
 	Headers               map[string]string `json:"headers"`
 	QueryStringParameters map[string]string `json:"queryStringParameters,omitempty"`
+	PathParameters        map[string]string `json:"pathParameters,omitempty"`
 	RequestContext        requestContext    `json:"requestContext"`
 	Body                  string            `json:"body,omitempty"`
 	IsBase64Encoded       bool              `json:"isBase64Encoded"`
@@ -278,14 +291,14 @@ type httpContext struct {
 	UserAgent string `json:"userAgent"`
 }
 
-func newEvent(region string, r *http.Request, route string, body []byte, claims map[string]string) event {
+func newEvent(region string, r *http.Request, route string, parameters map[string]string, body []byte, claims map[string]string) event {
 	now := time.Now()
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		ip = r.RemoteAddr // not a TCP listener
 	}
 	ev := event{
-		Version: "2.0", RouteKey: route, RawPath: r.URL.EscapedPath(), RawQueryString: r.URL.RawQuery,
+		Version: "2.0", RouteKey: route, RawPath: r.URL.Path, RawQueryString: r.URL.RawQuery, PathParameters: parameters,
 		Headers: map[string]string{"host": r.Host},
 		RequestContext: requestContext{
 			AccountID: accountID, APIID: apiID, DomainName: apiID + ".execute-api." + region + ".amazonaws.com", DomainPrefix: apiID,

@@ -100,7 +100,7 @@ func start(t *testing.T, function invoker) *rig {
 	}})
 	api := httptest.NewServer(httpapi.New(httpapi.Config{
 		Region: "us-east-1", Routes: map[string]string{"POST /tickets": "tickets", "GET /tickets": "tickets", "GET /lost": "lost"},
-		Origins: []string{page, "http://127.0.0.1:5173"}, Headers: []string{"authorization", "content-type"}, MaxAge: 10 * time.Minute,
+		Origins: []string{page, "http://127.0.0.1:5173"}, Headers: []string{"authorization", "content-type"}, Expose: []string{"etag"}, MaxAge: 10 * time.Minute,
 		Issuer: r.issuer, Audience: audience, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 	}, function))
 	t.Cleanup(api.Close)
@@ -323,6 +323,7 @@ func TestResponses(t *testing.T) {
 	}{
 		"a response":      {`{"statusCode":201,"headers":{"content-type":"application/json","access-control-allow-origin":"*"},"cookies":["a=1","b=2"],"body":"{}"}`, 201, "application/json", "{}"},
 		"no content type": {`{"statusCode":200,"body":"text"}`, 200, "text/plain;charset=UTF-8", "text"},
+		"not modified":    {`{"statusCode":304,"headers":{"ETag":"x"}}`, 304, "", ""},
 		"bytes":           {`{"statusCode":200,"body":"AAEC","isBase64Encoded":true}`, 200, "text/plain;charset=UTF-8", "\x00\x01\x02"},
 		"other JSON":      {`{"a":1}`, 200, "application/json", `{"a":1}`},
 		"a list":          {`[1]`, 200, "application/json", `[1]`},
@@ -419,6 +420,10 @@ func TestCORS(t *testing.T) {
 	if status, _, _ := r.do("OPTIONS", "/tickets", "", nil); status != 404 {
 		t.Errorf("OPTIONS that asks nothing: %d", status)
 	}
+	varied := start(t, replies(`{"statusCode":200,"headers":{"vary":"Authorization"}}`))
+	if _, header, _ := varied.do("POST", "/tickets", "", bearer(varied.token(nil))); !slices.Equal(header.Values("Vary"), []string{"Origin", "Authorization"}) {
+		t.Errorf("Vary: %v", header.Values("Vary"))
+	}
 	// The page must be able to read why it is refused.
 	status, header, _ = r.do("POST", "/tickets", "", http.Header{"Origin": {page}})
 	if status != 401 || header.Get("Access-Control-Allow-Origin") != page {
@@ -426,7 +431,7 @@ func TestCORS(t *testing.T) {
 	}
 	token := bearer(r.token(nil))
 	token.Set("Origin", page)
-	if status, header, _ := r.do("POST", "/tickets", "", token); status != 201 || header.Get("Access-Control-Allow-Origin") != page {
+	if status, header, _ := r.do("POST", "/tickets", "", token); status != 201 || header.Get("Access-Control-Allow-Origin") != page || header.Get("Access-Control-Expose-Headers") != "etag" {
 		t.Errorf("an answer: %d %v", status, header)
 	}
 }

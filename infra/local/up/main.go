@@ -39,7 +39,7 @@ Options:
   --shards K            fanout queues, each with a worker for its part of the audience (default 1)
   --previous-shards K   how many there were before, whose messages are still to be delivered
   --fanout HOW          who serves a fanout queue: worker (default), or function, as on Lambda
-  --auth HOW            who may connect: everybody (open, the default), or whoever has a
+  --auth HOW            who may connect, and ask: everybody (open, the default), or whoever has a
                         ticket for a token (ticket); .local/env says where to get them
   --lifetime D          how long the gateway lets a connection be open (default 2h, as AWS)
   --verbose             print every line that every part logs
@@ -228,10 +228,11 @@ func banner(stack *local.Stack, took time.Duration, simulate bool) string {
 		fmt.Sprintf("Ready in %.1f s", took.Seconds()),
 		"  Dashboard    " + env["DASHBOARD_URL"],
 		"  WebSocket    " + env["WEBSOCKET_URL"],
+		"  HTTP API     " + env["API_URL"],
 		"  Environment  " + relative(stack.EnvFile()) + "   (set -a; . " + word(stack.EnvFile()) + "; set +a)",
 		"  Logs         " + relative(stack.LogDir()),
 	}
-	if env["API_URL"] != "" {
+	if env["TOKEN_URL"] != "" {
 		lines = append(lines, "  Tickets      POST "+env["API_URL"]+"/tickets, with a token from "+env["TOKEN_URL"])
 	}
 	if simulate {

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/iops-dashboard/live/services/internal/config"
 	"github.com/iops-dashboard/live/services/internal/quarantine/sqsquarantine"
+	"github.com/iops-dashboard/live/services/internal/run"
 	"github.com/iops-dashboard/live/services/internal/state/dynamostate"
 	"github.com/iops-dashboard/live/services/internal/topic/snstopic"
 	"github.com/iops-dashboard/live/services/normalizer"
@@ -22,22 +22,10 @@ import (
 // connections is at least what one batch has in flight to one host.
 const connections = 64
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "normalizer")
-	n, err := wire(context.Background(), log)
-	if err != nil {
-		log.Error("not started", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(n.Handle)
-}
+func main() { lambda.Start(run.Wired("normalizer", wire).Handle) }
 
 func wire(ctx context.Context, log *slog.Logger) (*normalizer.Normalizer, error) {
-	c, err := config.Read[config.Normalizer]()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := config.AWS(ctx, connections)
+	c, cfg, err := config.Load[config.Normalizer](ctx, connections)
 	if err != nil {
 		return nil, err
 	}

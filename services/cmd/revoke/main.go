@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -15,30 +14,24 @@ import (
 	"github.com/iops-dashboard/live/services/internal/config"
 	"github.com/iops-dashboard/live/services/internal/gateway/awsgateway"
 	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
+	"github.com/iops-dashboard/live/services/internal/run"
 )
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "revoke")
-	r, err := wire(context.Background(), log)
-	if err != nil {
-		log.Error("not started", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(r.Handle)
-}
+// connections is at least what a revocation has in flight to one host.
+const connections = 16
+
+func main() { lambda.Start(run.Wired("revoke", wire).Handle) }
 
 func wire(ctx context.Context, log *slog.Logger) (*access.Revoker, error) {
-	c, err := config.Read[config.Revoke]()
+	c, cfg, err := config.Load[config.Revoke](ctx, connections)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.AWS(ctx, 2) // one call at a time
-	if err != nil {
-		return nil, err
-	}
+	connections := awsgateway.New(cfg, string(c.CallbackURL))
 	return access.NewRevoker(access.RevokerConfig{
 		Registry: dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{}),
-		Gateway:  awsgateway.New(cfg, string(c.CallbackURL)),
+		Gateway:  connections,
+		Closer:   connections,
 		Log:      log,
 	})
 }

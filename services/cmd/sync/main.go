@@ -6,13 +6,16 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/iops-dashboard/live/services/internal/config"
 	"github.com/iops-dashboard/live/services/internal/gateway/awsgateway"
 	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
+	"github.com/iops-dashboard/live/services/internal/run"
 	"github.com/iops-dashboard/live/services/internal/state/dynamostate"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 	"github.com/iops-dashboard/live/services/session"
 )
 
@@ -20,31 +23,31 @@ import (
 const connections = 64
 
 func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "sync")
-	s, err := wire(context.Background(), log)
-	if err != nil {
-		log.Error("not started", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(s.Handle)
+	recorder := telemetry.New("sync")
+	s := run.Wired("sync", func(ctx context.Context, log *slog.Logger) (*session.Sync, error) {
+		return wire(ctx, log, recorder)
+	})
+	lambda.Start(func(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
+		defer func() { _ = recorder.Flush(os.Stdout) }()
+		return s.Handle(ctx, request)
+	})
 }
 
-func wire(ctx context.Context, log *slog.Logger) (*session.Sync, error) {
-	c, err := config.Read[config.Sync]()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := config.AWS(ctx, connections)
+func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (*session.Sync, error) {
+	c, cfg, err := config.Load[config.Sync](ctx, connections)
 	if err != nil {
 		return nil, err
 	}
 	client := dynamodb.NewFromConfig(cfg)
+	connections := awsgateway.New(cfg, string(c.CallbackURL))
 	return session.NewSync(session.SyncConfig{
 		Registry:       dynamoregistry.New(client, c.ConnectionsTable, dynamoregistry.Options{}),
 		State:          dynamostate.New(client, c.StateTable, dynamostate.Options{}),
-		Gateway:        awsgateway.New(cfg, string(c.CallbackURL)),
+		Gateway:        connections,
+		Closer:         connections,
 		Lifetime:       c.Lifetime,
 		ReconnectAfter: c.ReconnectAfter,
+		Crossed:        recorder.Counter(telemetry.CrossTenant, telemetry.Count).Add,
 		Log:            log,
 	})
 }

@@ -37,6 +37,16 @@ type Session struct {
 	Auth string `env:"AUTH,required,notEmpty"`
 }
 
+// Connect is the environment of services/cmd/connect.
+type Connect struct {
+	ConnectionsTable string  `env:"CONNECTIONS_TABLE,required,notEmpty"`
+	Auth             string  `env:"AUTH,required,notEmpty"`                   // as in Session
+	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
+	// PerUser is how many connections a user may have: those of one subject, in all its sessions. A browser
+	// has one, whatever tabs are open.
+	PerUser int `env:"CONNECTIONS_PER_USER" envDefault:"10"`
+}
+
 // Sync is the environment of services/cmd/sync.
 type Sync struct {
 	ConnectionsTable string  `env:"CONNECTIONS_TABLE,required,notEmpty"`
@@ -72,6 +82,16 @@ type Authorize struct {
 type Revoke struct {
 	ConnectionsTable string  `env:"CONNECTIONS_TABLE,required,notEmpty"`
 	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
+}
+
+// Query is the environment of services/cmd/query.
+type Query struct {
+	StateTable string `env:"STATE_TABLE,required,notEmpty"`
+	// Auth says who may ask: "ticket" wants a token, which the HTTP API has checked, "open" answers everybody
+	// as tenant "default". There is no default: it must be chosen.
+	Auth             string `env:"AUTH,required,notEmpty"`
+	TenantClaim      string `env:"TENANT_CLAIM" envDefault:"tenant"` // as in Tickets
+	EntityTypesClaim string `env:"ENTITY_TYPES_CLAIM" envDefault:"entity_types"`
 }
 
 // Fanout is the environment of services/cmd/fanout.
@@ -129,6 +149,16 @@ func Read[T any]() (T, error) {
 		return c, fmt.Errorf("configuration: %w", err)
 	}
 	return c, nil
+}
+
+// Load is Read and AWS.
+func Load[T any](ctx context.Context, conns int) (T, aws.Config, error) {
+	c, err := Read[T]()
+	if err != nil {
+		return c, aws.Config{}, err
+	}
+	cfg, err := AWS(ctx, conns)
+	return c, cfg, err
 }
 
 // AWS loads the SDK's configuration with a transport that keeps up to conns connections to each

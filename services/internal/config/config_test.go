@@ -32,13 +32,14 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 	t.Parallel()
 	configs := map[string]any{
 		"normalizer": config.Normalizer{},
-		"connect":    config.Session{},
+		"connect":    config.Connect{},
 		"disconnect": config.Session{},
 		"sync":       config.Sync{},
 		"fanout":     config.Fanout{},
 		"tickets":    config.Tickets{},
 		"authorize":  config.Authorize{},
 		"revoke":     config.Revoke{},
+		"query":      config.Query{},
 	}
 	check := func(command string, environment map[string]topology.Ref) {
 		c, ok := configs[command]

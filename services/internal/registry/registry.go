@@ -45,6 +45,21 @@ type Connection struct {
 	// EntityTypes are the partitions that it may watch, sorted; nil for all. A partition of views does not
 	// tell them.
 	EntityTypes []string
+	// Until is when its permission ends, in milliseconds; zero: with its [Lifetime]. A partition of views does
+	// not tell it.
+	Until time.Time
+	// PermittedAt is when its permission was given, in milliseconds, by the clock of whoever gave it; zero: nobody
+	// knows, so it may be as old as any. Open compares it with the revocations, and nothing keeps it.
+	PermittedAt time.Time
+}
+
+// End is when the registry forgets the connection, if nobody closes it.
+func (c Connection) End() time.Time {
+	end := c.ConnectedAt.Add(Lifetime)
+	if !c.Until.IsZero() && c.Until.Before(end) {
+		return c.Until
+	}
+	return end
 }
 
 // May reports whether the connection may watch a partition: an entity type, insight, or Everything.
@@ -113,7 +128,29 @@ var (
 	ErrSuperseded = errors.New("a later subscription is stored")
 	// ErrForbidden: the connection may not watch what it asks for. The kind is Denied.
 	ErrForbidden = errors.New("not permitted to watch that")
+	// ErrEnded: the permission of the connection has ended. The kind is Gone.
+	ErrEnded = errors.New("the permission has ended")
 )
+
+// ErrRevoked is why a connection is not opened: its permission was revoked after it was given. The kind is Gone.
+var ErrRevoked = errors.New("the permission was revoked")
+
+// MaxSkew is how far apart the clocks of two processes may be: whoever is revoked gets in by no permission that was
+// given until so long after.
+const MaxSkew = time.Second
+
+// TooMany is why a connection is not opened: its subject has as many as it may have. The kind is Throttled.
+type TooMany struct {
+	// Silent are those of them that have said nothing for [Silence], the longest silent first: their sockets
+	// may have died unnoticed.
+	Silent []string
+}
+
+func (e TooMany) Error() string { return "the subject has too many connections" }
+
+// Silence is after how long without a subscription nobody knows whether a connection is still there. A browser
+// sends one a minute at least: frontend/src/live/timing.ts.
+const Silence = 90 * time.Second
 
 // TooSoon is why a subscription is refused: the connection's come too fast. The kind is Throttled.
 type TooSoon struct {
@@ -146,11 +183,20 @@ func Pace(full, now time.Time) (after time.Time, wait time.Duration) {
 // Registry stores connections. All methods may be called concurrently. Their errors carry a
 // fault kind; the caller decides about retries, beyond the short ones of an adapter.
 type Registry interface {
-	// Open registers a connection for everything in its tenant that it may watch, until [Lifetime] after
-	// ConnectedAt. Opening again changes nothing. The kind of its error is Gone if the
-	// connection was closed before, and Invalid if it lacks an id, a tenant or a time, or is
-	// open already as another tenant's.
+	// Open registers a connection for everything in its tenant that it may watch, until its End. Opening again
+	// changes nothing. The kind of its error is Gone if the connection was closed before, Throttled with
+	// TooMany if its subject has as many as the registry allows (of those that open at the same time, too),
+	// Gone with ErrRevoked if the permission of one of its owners was revoked after it was given to c (then c is
+	// closed), and Invalid if it lacks an id, a tenant or a time, or is open already as another tenant's.
+	// After an error it may be open; Close ends that.
 	Open(ctx context.Context, c Connection) error
+
+	// Revoke takes an owner's permission away: when it has returned, each Open by a permission of before fails with
+	// ErrRevoked, unless Owned names the connection. So whoever calls Revoke, Owned, and ends those, in this order,
+	// misses none, however they race with handshakes. It may be repeated, which takes away what was given meanwhile.
+	// A revocation is kept for [Lifetime], far longer than a permission waits for its handshake. The kind of its
+	// error is Invalid if the owner is not valid.
+	Revoke(ctx context.Context, o Owner) error
 
 	// Close forgets a connection for good: nobody can open it any more. It may be repeated, and
 	// it may come before Open. After an error the connection may be half closed; closing it
@@ -158,8 +204,9 @@ type Registry interface {
 	Close(ctx context.Context, id string) error
 
 	// Subscribe replaces what an open connection watches. New views are there before old ones go; in
-	// between a reader may see both. It may be repeated. The kind of its error is Gone if the connection
-	// is not open, Denied with ErrForbidden if it may not watch what it asks for, Throttled with TooSoon if
+	// between a reader may see both. It may be repeated. What is on everything, of a connection that may not
+	// watch all, is on all that it may. The kind of its error is Gone if the connection is not open, with
+	// ErrEnded if that is because its permission has ended, Denied with ErrForbidden if it may not watch what it asks for, Throttled with TooSoon if
 	// its subscriptions come too fast (those that are stored at the same time may count as one), and Invalid if
 	// the subscription is not valid, or, with ErrSuperseded, if a later one is stored.
 	// After an error both may be there; the next Subscribe or Close finishes the work.
@@ -167,6 +214,11 @@ type Registry interface {
 	// If the views or contracts are not those of the subscription before, the connection must be sent all
 	// that they hold: that is noted with them, as by MarkResync, but its watchers do not show it.
 	Subscribe(ctx context.Context, id string, s Subscription) (Status, error)
+
+	// Blame makes an open connection pay for a message that was no subscription: it uses up as much of its Pace.
+	// A gross one, such as no client of ours sends by mistake, is counted whatever the pace, and Blame returns how
+	// many there were. The kind of its error is Gone, as that of Subscribe, or Throttled with TooSoon.
+	Blame(ctx context.Context, id string, gross bool) (int, error)
 
 	// MarkResync notes that a connection may have missed something: its watchers show it, until
 	// ClearResync. It may be repeated, and does nothing to a connection that is not open.
@@ -186,9 +238,10 @@ type Registry interface {
 	// A page belongs to the caller. Leaving the loop early ends the read.
 	Watching(ctx context.Context, q Query) iter.Seq2[[]Watcher, error]
 
-	// Owned returns the ids of an owner's connections, in no order: all that are open, and perhaps some that
-	// are not any more. The kind of its error is Invalid if the owner is not valid.
-	Owned(ctx context.Context, o Owner) ([]string, error)
+	// Owned returns an owner's connections, in no order: all that are open, and perhaps some that are not any
+	// more. It tells of each the ID, the Tenant and ConnectedAt. The kind of its error is Invalid if the owner is
+	// not valid.
+	Owned(ctx context.Context, o Owner) ([]Connection, error)
 }
 
 // Bucket returns the part of its tenant's audience that a connection belongs to: the first four
@@ -209,6 +262,8 @@ func Check(op string, c Connection) error {
 		return fault.Newf(op, fault.Invalid, "no time of connection")
 	case len(c.Subject) > maxName || len(c.Session) > maxName:
 		return fault.Newf(op, fault.Invalid, "a subject or session of more than %d bytes", maxName)
+	case !c.Until.IsZero() && !c.Until.After(c.ConnectedAt):
+		return fault.Newf(op, fault.Invalid, "a permission that ended before")
 	case c.EntityTypes != nil && !partitioned(c.EntityTypes):
 		return fault.Newf(op, fault.Invalid, "the entity types are none, too many, not sorted, or not types")
 	}
@@ -235,6 +290,35 @@ func CheckOwner(op string, o Owner) error {
 		return fault.Newf(op, fault.Invalid, "not an owner: a tenant, and either a subject or a session")
 	}
 	return nil
+}
+
+// Owners are those who own c.
+func (c Connection) Owners() []Owner {
+	var owners []Owner
+	if c.Subject != "" {
+		owners = append(owners, Owner{Tenant: c.Tenant, Subject: c.Subject})
+	}
+	if c.Session != "" {
+		owners = append(owners, Owner{Tenant: c.Tenant, Session: c.Session})
+	}
+	return owners
+}
+
+// Revoked reports whether a revocation at a time, by the clock of whoever revoked, took the permission of c away.
+func (c Connection) Revoked(at time.Time) bool { return !c.PermittedAt.After(at.Add(MaxSkew)) }
+
+// Narrow returns s, with views on everything as views on each partition that c may watch: that of a type shows
+// nothing of another.
+func Narrow(c Connection, s Subscription) Subscription {
+	views, ok := s.Views[Everything]
+	if !ok || c.EntityTypes == nil {
+		return s
+	}
+	s.Views = map[string]string{}
+	for _, partition := range c.EntityTypes {
+		s.Views[partition] = views
+	}
+	return s
 }
 
 // CheckPermission returns an error of kind Denied unless c may watch what s asks for.

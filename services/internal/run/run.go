@@ -21,7 +21,7 @@ var ErrStop = errors.New("service stopped")
 // [ErrStop]. The context of f ends with cause ErrStop at the first SIGTERM or SIGINT; a second
 // signal ends the process at once. The logger writes JSON lines to stdout.
 func Main(service string, f func(ctx context.Context, log *slog.Logger) error) {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", service)
+	log := logger(service)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 
@@ -41,6 +41,22 @@ func Main(service string, f func(ctx context.Context, log *slog.Logger) error) {
 		log.ErrorContext(ctx, "failed", "error", err.Error())
 		os.Exit(1)
 	}
+}
+
+// Wired returns what wire makes, which is what a Lambda function serves with, or exits with 1 and the reason in the
+// log. The logger is that of [Main].
+func Wired[T any](service string, wire func(ctx context.Context, log *slog.Logger) (T, error)) T {
+	log := logger(service)
+	made, err := wire(context.Background(), log)
+	if err != nil {
+		log.Error("not started", "error", err.Error())
+		os.Exit(1)
+	}
+	return made
+}
+
+func logger(service string) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", service)
 }
 
 // Together runs all of fs until they have returned. When the first returns the context of the others ends.

@@ -28,6 +28,15 @@ func TestMain(m *testing.M) {
 		})
 	case "fails":
 		run.Main("child", func(context.Context, *slog.Logger) error { return errors.New("no table") })
+	case "unwired":
+		run.Wired("child", func(context.Context, *slog.Logger) (int, error) { return 0, errors.New("no table") })
+		fmt.Println("it goes on")
+	case "wired":
+		n := run.Wired("child", func(_ context.Context, log *slog.Logger) (int, error) {
+			log.Info("made")
+			return 7, nil
+		})
+		fmt.Println(n)
 	case "ignores":
 		run.Main("child", func(context.Context, *slog.Logger) error {
 			fmt.Println("waiting")
@@ -86,17 +95,33 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 func TestFailureIsLoggedAndExitsWithOne(t *testing.T) {
 	t.Parallel()
-	cmd, out := child(t, "fails")
+	for _, mode := range []string{"fails", "unwired"} {
+		cmd, out := child(t, mode)
+		out.Scan()
+		line := out.Text()
+		if out.Scan() {
+			t.Errorf("%s: it says more: %s", mode, out.Text())
+		}
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("%s: Wait() = %v, want exit code 1", mode, err)
+		}
+		if !strings.Contains(line, "no table") || !strings.Contains(line, `"service":"child"`) {
+			t.Errorf("%s: the log is %s", mode, line)
+		}
+	}
+}
+
+func TestWired(t *testing.T) {
+	t.Parallel()
+	cmd, out := child(t, "wired")
 	out.Scan()
 	line := out.Text()
-	err := cmd.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("Wait() = %v, want exit code 1", err)
+	if out.Scan(); out.Text() != "7" || !strings.Contains(line, `"service":"child"`) || !strings.Contains(line, `"msg":"made"`) {
+		t.Errorf("%s, %s", line, out.Text())
 	}
-	if !strings.Contains(line, "no table") || !strings.Contains(line, `"service":"child"`) {
-		t.Errorf("the log is %s", line)
-	}
+	_ = cmd.Wait() // the child's own tests
 }
 
 func TestTogetherEndsTogether(t *testing.T) {

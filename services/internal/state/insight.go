@@ -2,6 +2,7 @@ package state
 
 import (
 	"strings"
+	"time"
 
 	"github.com/iops-dashboard/live/contracts"
 )
@@ -29,4 +30,15 @@ func (k Key) InsightID() (contracts.InsightID, bool) {
 		return contracts.InsightID{}, false
 	}
 	return contracts.InsightID{Pk: pk, Sk: sk}, true
+}
+
+// insightDays is how far back insights are read, in days: three, and one because a key begins with the
+// time in the zone of its writer. Those that count are found within a day (contracts.InsightWindow), but the
+// newest that a view matches may be older than today.
+const insightDays = 4
+
+// LatestInsights is the range of a tenant's insights in which those that count are. It moves on once a day,
+// for all who read at the same time.
+func LatestInsights(tenant string, now time.Time) Range {
+	return Range{Tenant: tenant, EntityType: InsightType, From: now.UTC().AddDate(0, 0, -insightDays).Format(time.DateOnly)}
 }

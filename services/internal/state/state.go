@@ -160,6 +160,15 @@ type Range struct {
 	From string
 }
 
+// Page is a part of a range in the table's own order. An entity keeps its place in that for ever, so who
+// reads page after page meets each that is there throughout exactly once, whatever is written meanwhile, and
+// any other once at most.
+type Page struct {
+	Entries []Entry // without tombstones; there may be none
+	Read    int     // rows that were read for it, tombstones among them
+	Last    string  // the EntityID behind which the next page begins; empty: this is the last one
+}
+
 // Table is the state table. Its methods may be called concurrently.
 //
 // Errors have a kind: Invalid for a change that cannot be stored however often it is tried, Denied
@@ -181,4 +190,8 @@ type Table interface {
 	//
 	// A page belongs to the caller. Leaving the loop early ends the read.
 	List(ctx context.Context, r Range) iter.Seq2[[]Entry, error]
+	// Page returns the part of a range that begins behind the EntityID after, which need not be there any
+	// more; empty for the first one. It reads limit rows, or a few more, or less, also where it is not the last.
+	// It sees every Apply that returned before. To go on behind any entry of a page, give its EntityID.
+	Page(ctx context.Context, r Range, after string, limit int) (Page, error)
 }

@@ -50,13 +50,17 @@ type Grant struct {
 	EntityTypes []string
 	// Origin is the page that asked, as https://app.example.com. Empty: no page, but a service.
 	Origin string
+	// Until is when the permission ends, in milliseconds; zero if it does not.
+	Until time.Time
+	// IssuedAt is when the ticket was issued, in milliseconds, by the clock of whoever issued it. Issue sets it.
+	IssuedAt time.Time
 }
 
 // Ticket was issued.
 type Ticket struct {
 	// Text is the secret, 43 characters of base64url. It belongs in no log.
-	Text      string
-	ExpiresAt time.Time // in milliseconds
+	Text                string
+	IssuedAt, ExpiresAt time.Time // in milliseconds
 }
 
 // ErrTooMany is why no ticket is issued: the subject has had [Limit] in this [Window].
@@ -80,9 +84,11 @@ type Tickets interface {
 func New(lifetime time.Duration) (t Ticket, digest string) {
 	var b [size]byte
 	_, _ = rand.Read(b[:]) // never fails
+	now := time.Now()
 	t = Ticket{
 		Text:      base64.RawURLEncoding.EncodeToString(b[:]),
-		ExpiresAt: time.Now().Add(lifetime).Truncate(time.Millisecond),
+		IssuedAt:  now.Truncate(time.Millisecond),
+		ExpiresAt: now.Add(lifetime).Truncate(time.Millisecond),
 	}
 	return t, Digest(t.Text)
 }

@@ -1,6 +1,6 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
-import { memo } from "react";
+import { memo, type ReactNode } from "react";
 import { useMetrics } from "../../api/live.ts";
 import type { Change, Replica } from "../../live/replica.ts";
 import { formatClock } from "../../ui/format.ts";
@@ -12,8 +12,11 @@ const itemHeight = 58;
 
 const recentChanges = (replica: Replica) => replica.recent;
 
-/** The latest updates in words, newest first, so that movement is seen wherever it happens. */
-export function LatestChanges() {
+/**
+ * The latest updates in words, newest first, so that movement is seen wherever it happens. `freshness` says
+ * how current they are: where nothing moves, nothing may be heard.
+ */
+export function LatestChanges({ freshness }: { freshness: ReactNode }) {
   const changes = useMetrics(recentChanges);
   return (
     <Panel
@@ -28,13 +31,17 @@ export function LatestChanges() {
           alignItems: "center",
           minHeight: 48,
           px: 2.25,
+          py: 0.75,
           borderBottom: 1,
           borderColor: "divider",
         }}
       >
-        <Typography id="changes-title" variant="h2">
-          Latest changes
-        </Typography>
+        <div>
+          <Typography id="changes-title" variant="h2">
+            Latest changes
+          </Typography>
+          {freshness}
+        </div>
       </Box>
       <Box
         sx={{ flex: "1 1 0", minHeight: 280, overflow: "auto", scrollbarWidth: "thin" }}

@@ -3,14 +3,14 @@ import Chip from "@mui/material/Chip";
 import Typography from "@mui/material/Typography";
 import { useId } from "react";
 import { useFreshness } from "../../api/live.ts";
-import { describeFreshness, explainFreshness } from "./describe-freshness.ts";
+import { describeFreshness, explainFreshness, toneOfFreshness } from "./describe-freshness.ts";
 
 /** Says whether updates arrive, and how current what is shown is. */
 export function ConnectionStatus() {
-  const { freshness, isLive } = useFreshness();
+  const state = useFreshness();
+  const { freshness, isLive } = state;
+  const tone = toneOfFreshness(state);
   const id = useId();
-  const isDoubtful = freshness.kind !== "live";
-  const tone = !isLive ? "error" : isDoubtful ? "warning" : "success";
   return (
     <Box sx={{ display: "flex", alignItems: "center", gap: { xs: 1, sm: 1.75 }, minWidth: 0 }}>
       <Typography
@@ -27,7 +27,7 @@ export function ConnectionStatus() {
         <Chip
           size="small"
           label={isLive ? "Live" : "Disconnected"}
-          icon={<Dot isBeating={isLive && !isDoubtful} />}
+          icon={<Dot isBeating={tone === "success"} />}
           sx={{
             height: 28,
             px: 0.5,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Freshness } from "../../live/freshness.ts";
 import { formatMinute } from "../../ui/format.ts";
-import { describeFreshness } from "./describe-freshness.ts";
+import { describeFreshness, explainFreshness } from "./describe-freshness.ts";
 
 const noon = Date.parse("2026-11-22T12:00:00.000Z");
 
@@ -14,7 +14,12 @@ test.each<[Freshness, string]>([
   [{ kind: "catching_up" }, "catching up"],
   [{ kind: "stale", since: noon }, `stale since ${formatMinute(noon)}`],
   [{ kind: "stale", since: undefined }, "stale"],
+  [{ kind: "polling", age: 0 }, "polling, 0 s"],
+  [{ kind: "polling", age: 4_400 }, "polling, 4 s"],
   [{ kind: "offline", since: noon }, "offline"],
+  [{ kind: "signed_out", since: noon }, "signed out"],
+  [{ kind: "forbidden", since: undefined }, "not permitted"],
 ])("%j reads %s", (freshness, text) => {
   expect(describeFreshness(freshness)).toBe(text);
+  expect(explainFreshness(freshness)).toMatch(/^[A-Z].*\.$/);
 });

@@ -1,7 +1,8 @@
+import type { FreshnessState } from "../../api/live.ts";
 import type { Freshness } from "../../live/freshness.ts";
 import { formatMinute } from "../../ui/format.ts";
 
-/** How current the page is, in a few words. */
+/** How current the page is, or a panel, in a few words. */
 export function describeFreshness(freshness: Freshness): string {
   switch (freshness.kind) {
     case "live":
@@ -12,27 +13,55 @@ export function describeFreshness(freshness: Freshness): string {
       return freshness.since === undefined
         ? "stale"
         : `stale since ${formatMinute(freshness.since)}`;
+    case "polling":
+      return `polling, ${formatSeconds(freshness.age, 0)} s`;
     case "offline":
       return "offline";
+    case "signed_out":
+      return "signed out";
+    case "forbidden":
+      return "not permitted";
   }
 }
 
+/** Its colour in the palette. */
+export function toneOfFreshness({
+  freshness: { kind },
+  isLive,
+}: FreshnessState): "success" | "warning" | "error" {
+  // What is polled is right, if a little late: the socket alone is missing.
+  if (kind === "polling") return "warning";
+  if (!isLive) return "error";
+  return kind === "live" ? "success" : "warning";
+}
+
 /** What it means, for whoever does not know. */
-export function explainFreshness({ kind }: Freshness): string {
+export function explainFreshness(freshness: Freshness): string {
+  const meaning = meaningOf(freshness);
+  if (!("since" in freshness) || freshness.since === undefined) return meaning;
+  return `${meaning} What is shown was right at ${formatMinute(freshness.since)}.`;
+}
+
+function meaningOf({ kind }: Freshness): string {
   switch (kind) {
     case "live":
-      return "The age of what is shown: the server has confirmed it, or a change has come, so long ago.";
+      return "The age of what is shown: so long ago the server confirmed all of it, or the newest change to it was written.";
     case "catching_up":
       return "What is watched is on its way.";
     case "stale":
       return "The server does not answer, so changes may be missing.";
+    case "polling":
+      return "The age of what is shown: no live connection gets through, so it is fetched every few seconds.";
     case "offline":
       return "There is no connection to the server; the dashboard keeps trying.";
+    case "signed_out":
+      return "The server does not know any more who looks at this page. Sign in again.";
+    case "forbidden":
+      return "The server lets nobody with this account in.";
   }
 }
 
 /** Tenths matter only of what is fresh. */
-function formatSeconds(milliseconds: number): string {
-  const seconds = milliseconds / 1000;
-  return seconds < 9.95 ? seconds.toFixed(1) : seconds.toFixed(0);
+function formatSeconds(milliseconds: number, digits = milliseconds < 9_950 ? 1 : 0): string {
+  return (milliseconds / 1000).toFixed(digits);
 }

@@ -1,4 +1,4 @@
-import { entityTypes } from "@contracts/zz_attributes.ts";
+import { entityTypes } from "@contracts/zz_kinds.ts";
 import { collator, type Entity, type EntityKey } from "../../live/replica.ts";
 import { valueOf, type Tab } from "./columns.ts";
 

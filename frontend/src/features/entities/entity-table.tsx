@@ -1,6 +1,6 @@
 import Box from "@mui/material/Box";
 import TablePagination from "@mui/material/TablePagination";
-import { useCallback, useDeferredValue, useEffect, useMemo, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useMemo, useState, type ReactNode } from "react";
 import { useMetrics, useReplicaReader } from "../../api/live.ts";
 import type { Entity, EntityKey, Replica } from "../../live/replica.ts";
 import { EmptyState } from "../../ui/empty-state.tsx";
@@ -22,10 +22,12 @@ export interface EntityTableProps {
   readonly isConnected: boolean;
   /** All entities were here at least once. */
   readonly isComplete: boolean;
+  /** Says how current they are. */
+  readonly freshness: ReactNode;
 }
 
 /** All entities, as they change. */
-export function EntityTable({ isConnected, isComplete }: EntityTableProps) {
+export function EntityTable({ isConnected, isComplete, freshness }: EntityTableProps) {
   const { entities, order } = useMetrics(entitiesOf);
   const [tab, setTab] = useState<Tab>("all");
   const [search, setSearch] = useState("");
@@ -65,6 +67,7 @@ export function EntityTable({ isConnected, isComplete }: EntityTableProps) {
           setSearch(text);
           setPage(0);
         }}
+        freshness={freshness}
       />
       <TableFrame
         id={panelId}
@@ -187,7 +190,7 @@ function useSorting(columns: readonly Column[], isHeld: boolean): SortingState {
   return { sorting, sortBy, basis };
 }
 
-interface NothingToShowProps extends EntityTableProps {
+interface NothingToShowProps extends Omit<EntityTableProps, "freshness"> {
   readonly tab: Tab;
   readonly search: string;
 }

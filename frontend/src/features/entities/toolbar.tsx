@@ -2,6 +2,7 @@ import Box from "@mui/material/Box";
 import InputBase from "@mui/material/InputBase";
 import Tab from "@mui/material/Tab";
 import Tabs from "@mui/material/Tabs";
+import type { ReactNode } from "react";
 import { formatCount } from "../../ui/format.ts";
 import { Icon } from "../../ui/icon.tsx";
 import type { Tab as TabName } from "./columns.ts";
@@ -26,10 +27,20 @@ export interface ToolbarProps {
   readonly counts: Readonly<Record<TabName, number>>;
   readonly search: string;
   readonly onSearch: (search: string) => void;
+  /** Says how current what is shown is. */
+  readonly freshness: ReactNode;
 }
 
 /** Chooses which entities the table shows. */
-export function Toolbar({ panelId, tab, onTab, counts, search, onSearch }: ToolbarProps) {
+export function Toolbar({
+  panelId,
+  tab,
+  onTab,
+  counts,
+  search,
+  onSearch,
+  freshness,
+}: ToolbarProps) {
   return (
     <Box
       sx={{
@@ -76,7 +87,20 @@ export function Toolbar({ panelId, tab, onTab, counts, search, onSearch }: Toolb
           />
         ))}
       </Tabs>
-      <Search search={search} onSearch={onSearch} />
+      <Box
+        sx={{
+          flex: "none",
+          display: "flex",
+          flexDirection: { xs: "row-reverse", md: "row" },
+          alignItems: "center",
+          gap: 1.5,
+          mb: { xs: 1, md: 0 },
+          textAlign: "right",
+        }}
+      >
+        {freshness}
+        <Search search={search} onSearch={onSearch} />
+      </Box>
     </Box>
   );
 }
@@ -115,8 +139,6 @@ function Search({ search, onSearch }: Pick<ToolbarProps, "search" | "onSearch">)
       startAdornment={<Icon name="search" size={16} />}
       sx={{
         width: { xs: "100%", md: 220 },
-        flex: "none",
-        mb: { xs: 1, md: 0 },
         px: 1.25,
         gap: 1,
         height: 34,

@@ -4,7 +4,7 @@ import ToggleButtonGroup from "@mui/material/ToggleButtonGroup";
 import Tooltip from "@mui/material/Tooltip";
 import Typography from "@mui/material/Typography";
 import { insightAttributes } from "@contracts/zz_attributes.ts";
-import { memo, useState } from "react";
+import { memo, useState, type ReactNode } from "react";
 import { useInsights, useTime } from "../../api/live.ts";
 import type { Finding } from "../../live/findings.ts";
 import { formatAgo, formatChoice, formatInstant, formatScore } from "../../ui/format.ts";
@@ -15,11 +15,15 @@ import { CriticalNotice } from "./critical-notice.tsx";
 /** So many are in the page at a time; the others are counted. */
 const shownLimit = 60;
 
-/**
- * What was found about entities in the last day, the newest first. `isComplete`: all of it was here at
- * least once.
- */
-export function Insights({ isComplete }: { isComplete: boolean }) {
+export interface InsightsProps {
+  /** All of them were here at least once. */
+  readonly isComplete: boolean;
+  /** Says how current they are. */
+  readonly freshness: ReactNode;
+}
+
+/** What was found about entities in the last day, the newest first. */
+export function Insights({ isComplete, freshness }: InsightsProps) {
   const findings = useInsights();
   const [band, setBand] = useState<Band | null>(null);
   const chosen = band ? findings.filter((finding) => bandOf(finding) === band) : findings;
@@ -45,9 +49,12 @@ export function Insights({ isComplete }: { isComplete: boolean }) {
           borderColor: "divider",
         }}
       >
-        <Typography id="insights-title" variant="h2">
-          Insights
-        </Typography>
+        <div>
+          <Typography id="insights-title" variant="h2">
+            Insights
+          </Typography>
+          {freshness}
+        </div>
         <BandFilter counts={countBands(findings)} band={band} onChange={setBand} />
       </Box>
       <Box

@@ -9,8 +9,15 @@ import { toneOfHealth } from "../../ui/tone.ts";
 import { ToneBar } from "../../ui/tone-bar.tsx";
 import { summarise, type Summary } from "./summarise.ts";
 
-/** `isComplete`: all entities were here at least once. */
-export function SummaryCards({ isComplete }: { isComplete: boolean }) {
+export interface SummaryCardsProps {
+  /** All entities were here at least once. */
+  readonly isComplete: boolean;
+  /** Says how current they are. */
+  readonly freshness: ReactNode;
+}
+
+/** The figures of all students. */
+export function SummaryCards({ isComplete, freshness }: SummaryCardsProps) {
   const summary = useMetrics(summarise);
   const { students, averageHealth, atRisk, churned, sessions30d } = summary;
   const isEmpty = students === 0;
@@ -60,7 +67,20 @@ export function SummaryCards({ isComplete }: { isComplete: boolean }) {
           note={isEmpty ? "students" : `${formatScore(sessions30d / students)} a student`}
         />
       </Box>
-      <Coverage summary={summary} isComplete={isComplete} />
+      <Box
+        sx={{
+          display: "flex",
+          justifyContent: "space-between",
+          gap: 1.5,
+          mt: 1,
+          px: 0.25,
+          minHeight: { xs: 36, sm: 18 },
+          textAlign: "right",
+        }}
+      >
+        <Coverage summary={summary} isComplete={isComplete} />
+        {freshness}
+      </Box>
     </Box>
   );
 }
@@ -125,11 +145,7 @@ function Coverage({ summary, isComplete }: { summary: Summary; isComplete: boole
   const counted = `${formatCount(entities)} ${entities === 1 ? "entity" : "entities"}`;
   const soFar = entities === 0 ? "Nothing has come yet." : `Computed from ${counted} so far.`;
   return (
-    <Typography
-      variant="caption"
-      component="p"
-      sx={{ mt: 1, px: 0.25, minHeight: { xs: 36, sm: 18 }, color: "text.secondary" }}
-    >
+    <Typography variant="caption" component="p" sx={{ color: "text.secondary", textAlign: "left" }}>
       {isComplete ? `Computed from the whole table: ${counted}.` : soFar}
     </Typography>
   );

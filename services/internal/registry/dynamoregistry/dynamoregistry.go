@@ -2,10 +2,13 @@
 // and sk and the TTL attribute expires_at. A connection has three kinds of items:
 //
 //	pk conn#<id>                        sk meta   tenant, connected_at, contracts, resync, sync_id, views, closed_at,
-//	                                              subject, session, entity_types, watching, since, changed, marks, paced
+//	                                              subject, session, entity_types, until, watching, since, changed,
+//	                                              marks, paced, gross
 //	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, sync_id, views
-//	pk subject#<tenant>#<subject>       sk <id>   (nothing)
-//	pk session#<tenant>#<session>       sk <id>   (nothing)
+//	pk subject#<tenant>#<subject>       sk <id>   connected_at
+//	pk session#<tenant>#<session>       sk <id>   connected_at
+//	pk opens#<tenant>#<subject>         sk opens  opens
+//	pk revoked#<one of both above>      sk revoked  revoked_at
 //
 // Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. The type of a view item is
 // an entity type, insight, or * for all, and its views are the text of the connection's views on that
@@ -16,13 +19,18 @@
 // watching is a hash of the contracts and views of the last subscription, stored at since, and sync_id its
 // number; a view item has that of the subscription that wrote it. marks counts the marks so far. resync is
 // the number of the last one that a MarkResync set, and changed is there if another subscription was one, as
-// long as no ClearResync took them off. paced is the time of registry.Pace.
+// long as no ClearResync took them off. paced is the time of registry.Pace, and gross counts the gross messages
+// of registry.Registry's Blame.
+//
+// opens counts the connections that a subject has opened: one that opens saw how many there are, on condition
+// that none has opened meanwhile.
 package dynamoregistry
 
 import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,6 +53,8 @@ type Options struct {
 	// PageSize limits the connections that one Query returns. Defaults to 0: DynamoDB's own
 	// limit of 1 MB.
 	PageSize int
+	// PerSubject is how many connections a subject may have. Defaults to any number.
+	PerSubject int
 	// Parallel is how many buckets a read queries at a time. Defaults to all of them, so that an
 	// audience is known after one round trip; a read costs the same at any setting.
 	Parallel int
@@ -67,12 +77,24 @@ func New(client *dynamodb.Client, table string, options Options) *Registry {
 	return &Registry{client: client, table: table, options: options}
 }
 
-// Open writes all items of c in one transaction, on condition that there is no meta item yet.
+// openTries is how often an Open is begun that meets others of its subject.
+const openTries = 10
+
+// Open writes all items of c, and then looks whether its permission was revoked: see Revoke.
 func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	const op = "registry.Open"
 	if err := registry.Check(op, c); err != nil {
 		return err
 	}
+	if err := r.register(ctx, op, c); err != nil {
+		return err
+	}
+	return r.confirm(ctx, op, c)
+}
+
+// register writes all items of c in one transaction, on condition that there is no meta item yet, and that its
+// subject has opened no other since its connections were counted.
+func (r *Registry) register(ctx context.Context, op string, c registry.Connection) error {
 	var views []string
 	for _, partition := range c.Partitions() {
 		views = append(views, viewKey(c.Tenant, partition, registry.Bucket(c.ID)))
@@ -94,24 +116,40 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	}
 	for _, owner := range ownerKeys(c.Tenant, c.Subject, c.Session) {
 		own := key(owner, c.ID)
-		own["expires_at"] = meta["expires_at"]
+		own["connected_at"], own["expires_at"] = meta["connected_at"], meta["expires_at"]
 		put(own)
 	}
-	err := retryConflicts(ctx, func() error {
-		_, err := r.client.TransactWriteItems(ctx, input)
-		return err
-	})
-	if was, ok := existing(err); ok {
-		return opened(op, c, was)
+	items := input.TransactItems
+	for try := range openTries {
+		guard, err := r.admit(ctx, op, c)
+		if err != nil {
+			return err
+		}
+		input.TransactItems = append(slices.Clip(items), guard...)
+		err = retryConflicts(ctx, func() error {
+			_, err := r.client.TransactWriteItems(ctx, input)
+			return err
+		})
+		if was, ok := existing(err); ok {
+			return opened(op, c, was)
+		}
+		if !unmet(err) {
+			return classify(op, err)
+		}
+		select {
+		case <-time.After(rand.N(conflictPause << min(try, conflictTries))):
+		case <-ctx.Done():
+			return fault.New(op, fault.Transient, context.Cause(ctx))
+		}
 	}
-	return classify(op, err)
+	return fault.Newf(op, fault.Transient, "the subject opens connections all the time")
 }
 
 // item adds to what is special about an item what both have.
 func item(c registry.Connection, own map[string]types.AttributeValue) map[string]types.AttributeValue {
 	own["tenant"] = text(c.Tenant)
 	own["connected_at"] = millis(c.ConnectedAt)
-	own["expires_at"] = seconds(c.ConnectedAt.Add(registry.Lifetime))
+	own["expires_at"] = seconds(c.End())
 	if len(c.Contracts) > 0 { // a set cannot be empty
 		own["contracts"] = &types.AttributeValueMemberSS{Value: c.Contracts}
 	}
@@ -128,6 +166,9 @@ func identified(c registry.Connection, own map[string]types.AttributeValue) map[
 	}
 	if c.EntityTypes != nil {
 		own["entity_types"] = &types.AttributeValueMemberSS{Value: c.EntityTypes}
+	}
+	if !c.Until.IsZero() {
+		own["until"] = millis(c.Until)
 	}
 	return own
 }

@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 				client := intercepted(t, failPage(&failing))
 				return registrytest.Harness{
 					Registry: dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{
-						PageSize: registrytest.PageSize, Parallel: parallel,
+						PageSize: registrytest.PageSize, PerSubject: registrytest.PerSubject, Parallel: parallel,
 					}),
 					FailPage: func(n int) { failing.Store(int64(n)) },
 				}
@@ -67,6 +67,9 @@ func TestErrorsHaveKinds(t *testing.T) {
 			}
 			if err := r.Close(t.Context(), "c="); fault.KindOf(err) != tc.want {
 				t.Errorf("Close: %v, want kind %v", err, tc.want)
+			}
+			if err := r.Revoke(t.Context(), registry.Owner{Tenant: "acme", Subject: "ada"}); fault.KindOf(err) != tc.want {
+				t.Errorf("Revoke: %v, want kind %v", err, tc.want)
 			}
 			for _, err := range r.Watching(t.Context(), registry.Query{Tenant: "acme"}) {
 				if fault.KindOf(err) != tc.want {

@@ -12,7 +12,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
 )
 
-// The items by which owners find their connections expire with them, and hold nothing else.
+// The items by which owners find their connections expire with them, tell their age, and hold nothing else.
 func TestStoredFormOfOwners(t *testing.T) {
 	t.Parallel()
 	client, table := awstest.DynamoDB(t), awstest.Table(t)
@@ -33,7 +33,8 @@ func TestStoredFormOfOwners(t *testing.T) {
 	}
 	owners := []string{"subject#acme#auth0|ada", "session#acme#s#1"}
 	for _, pk := range owners {
-		if item := get(t, client, table, pk, c.ID); len(item) != 3 || number(item, "expires_at") != number(meta, "expires_at") {
+		if item := get(t, client, table, pk, c.ID); len(item) != 4 || number(item, "expires_at") != number(meta, "expires_at") ||
+			number(item, "connected_at") != c.ConnectedAt.UnixMilli() {
 			t.Errorf("%s: %v", pk, item)
 		}
 	}

@@ -39,6 +39,7 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 		if err != nil {
 			return registry.Status{}, err
 		}
+		s = registry.Narrow(before.Connection, s)
 		after, err := before.subscribe(op, s, time.Now())
 		if err != nil {
 			return registry.Status{}, err
@@ -90,6 +91,9 @@ func (r *Registry) readMeta(ctx context.Context, op, id string) (meta, error) {
 	c, err := connection(id, item)
 	if err != nil {
 		return meta{}, err
+	}
+	if c.Until = timeOf(item["until"]); !c.Until.IsZero() && !time.Now().Before(c.Until) {
+		return meta{}, fault.New(op, fault.Gone, registry.ErrEnded)
 	}
 	m := meta{
 		Connection: c, syncID: numberOf(item["sync_id"]), watching: textOf(item["watching"]), since: timeOf(item["since"]),
@@ -242,6 +246,38 @@ func (r *Registry) retire(ctx context.Context, op, id string, syncID int64, view
 		return nil
 	}
 	return classify(op, err)
+}
+
+// Blame writes the meta item, on condition that nobody else has paid meanwhile.
+func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error) {
+	const op = "registry.Blame"
+	for range subscribeTries {
+		m, err := r.readMeta(ctx, op, id)
+		if err != nil {
+			return 0, err
+		}
+		values := map[string]types.AttributeValue{":seen": millis(m.full), ":gross": integer(0)}
+		full, wait := registry.Pace(m.full, time.Now())
+		if wait > 0 {
+			if full = m.full; !gross {
+				return 0, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
+			}
+		}
+		values[":paced"] = millis(full)
+		if gross {
+			values[":gross"] = integer(1)
+		}
+		output, err := r.update(ctx, key(metaKey(id), "meta"), isOpen+" AND (paced = :seen OR attribute_not_exists(paced))",
+			"SET paced = :paced ADD gross :gross", values)
+		if unmet(err) {
+			continue
+		}
+		if err != nil {
+			return 0, classify(op, err)
+		}
+		return int(numberOf(output.Attributes["gross"])), nil
+	}
+	return 0, fault.Newf(op, fault.Transient, "the connection changes all the time")
 }
 
 // MarkResync marks the meta item, and then the view items that it names, so that whoever reads these

@@ -130,7 +130,7 @@ func watchers(partition string, items []map[string]types.AttributeValue) ([]regi
 		if views, ok := item["views"].(*types.AttributeValueMemberS); ok {
 			w.Views = views.Value
 		}
-		if time.Since(c.ConnectedAt) < registry.Lifetime {
+		if time.Now().Unix() < numberOf(item["expires_at"]) {
 			all = append(all, w)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package memregistry keeps the connection registry in memory, for tests. Nothing in it expires.
+// Package memregistry keeps the connection registry in memory, for tests. Nothing in it expires but permissions.
 package memregistry
 
 import (
@@ -17,26 +17,36 @@ import (
 type Registry struct {
 	// PageSize is how many watchers a page holds at most. Defaults to 100.
 	PageSize int
+	// PerSubject is how many connections a subject may have. Defaults to any number.
+	PerSubject int
 	// OnPage is called before page n (from 0) of each read; its error ends that read.
 	OnPage func(ctx context.Context, tenant string, n int) error
-	// OnOpen, OnClose, OnSubscribe and OnMark are called before the call has an effect; their error
+	// OnOpen, OnClose, OnSubscribe, OnBlame and OnMark are called before the call has an effect; their error
 	// prevents it.
-	OnOpen, OnClose, OnSubscribe, OnMark func(ctx context.Context, id string) error
+	OnOpen, OnClose, OnSubscribe, OnBlame, OnMark func(ctx context.Context, id string) error
+	// OnRevoke and OnOwned are called before a Revoke has an effect, and before an Owned; their error prevents it.
+	OnRevoke, OnOwned func(ctx context.Context) error
 
-	mu     sync.Mutex
-	open   map[string]*connection
-	closed map[string]bool
+	mu      sync.Mutex
+	open    map[string]*connection
+	closed  map[string]bool
+	revoked map[registry.Owner]time.Time
 }
 
 type connection struct {
 	registry.Connection
 	subscription registry.Subscription
 	since        time.Time
+	heard        time.Time
 	full         time.Time // see registry.Pace
+	gross        int
 	marks        int64
 	marked       bool // since ClearResync
 	changed      bool // since ClearResync
 }
+
+// ended reports whether its permission has ended.
+func (c *connection) ended() bool { return !c.Until.IsZero() && !time.Now().Before(c.Until) }
 
 var _ registry.Registry = (*Registry)(nil)
 
@@ -61,11 +71,20 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	if r.closed[c.ID] {
 		return fault.Newf(op, fault.Gone, "closed before")
 	}
+	for _, o := range c.Owners() {
+		if at, ok := r.revoked[o]; ok && c.Revoked(at) {
+			r.close(c.ID)
+			return fault.New(op, fault.Gone, registry.ErrRevoked)
+		}
+	}
 	if was := r.open[c.ID]; was != nil {
 		if was.Tenant != c.Tenant {
 			return fault.Newf(op, fault.Invalid, "open as another tenant's")
 		}
 		return nil
+	}
+	if err := r.admit(op, c); err != nil {
+		return err
 	}
 	if r.open == nil {
 		r.open = map[string]*connection{}
@@ -74,8 +93,36 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	for _, partition := range c.Partitions() {
 		views[partition] = registry.Everything
 	}
-	r.open[c.ID] = &connection{Connection: c, subscription: registry.Subscription{Views: views}}
+	c.PermittedAt = time.Time{}
+	r.open[c.ID] = &connection{Connection: c, subscription: registry.Subscription{Views: views}, heard: c.ConnectedAt}
 	return nil
+}
+
+// admit returns an error if the subject of c has as many connections as it may.
+func (r *Registry) admit(op string, c registry.Connection) error {
+	if c.Subject == "" || r.PerSubject == 0 {
+		return nil
+	}
+	now, count := time.Now(), 0
+	var silent []*connection
+	for _, other := range r.open {
+		if other.Tenant != c.Tenant || other.Subject != c.Subject || !other.End().After(now) {
+			continue
+		}
+		count++
+		if now.Sub(other.heard) >= registry.Silence {
+			silent = append(silent, other)
+		}
+	}
+	if count < r.PerSubject {
+		return nil
+	}
+	slices.SortFunc(silent, func(a, b *connection) int { return a.heard.Compare(b.heard) })
+	var many registry.TooMany
+	for _, other := range silent {
+		many.Silent = append(many.Silent, other.ID)
+	}
+	return fault.New(op, fault.Throttled, many)
 }
 
 // Close forgets id for good.
@@ -85,12 +132,44 @@ func (r *Registry) Close(ctx context.Context, id string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.close(id)
+	return nil
+}
+
+func (r *Registry) close(id string) {
 	delete(r.open, id)
 	if r.closed == nil {
 		r.closed = map[string]bool{}
 	}
 	r.closed[id] = true
+}
+
+// Revoke remembers when it was called last.
+func (r *Registry) Revoke(ctx context.Context, o registry.Owner) error {
+	const op = "registry.Revoke"
+	if err := registry.CheckOwner(op, o); err != nil {
+		return err
+	}
+	if err := ended(ctx, op, r.OnRevoke); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.revoked == nil {
+		r.revoked = map[registry.Owner]time.Time{}
+	}
+	r.revoked[o] = time.Now().Truncate(time.Millisecond)
 	return nil
+}
+
+func ended(ctx context.Context, op string, on func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return fault.New(op, fault.Transient, context.Cause(ctx))
+	}
+	if on == nil {
+		return nil
+	}
+	return on(ctx)
 }
 
 // Subscribe replaces the views of id.
@@ -108,9 +187,12 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	switch {
 	case c == nil:
 		return registry.Status{}, fault.Newf(op, fault.Gone, "not open")
+	case c.ended():
+		return registry.Status{}, fault.New(op, fault.Gone, registry.ErrEnded)
 	case c.subscription.SyncID > s.SyncID:
 		return registry.Status{}, fault.New(op, fault.Invalid, registry.ErrSuperseded)
 	}
+	s = registry.Narrow(c.Connection, s)
 	if err := registry.CheckPermission(op, c.Connection, s); err != nil {
 		return registry.Status{}, err
 	}
@@ -119,7 +201,7 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	if wait > 0 {
 		return registry.Status{}, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
 	}
-	c.full = full
+	c.full, c.heard = full, now
 	said := c.Contracts
 	if s.Contracts != nil {
 		said = s.Contracts
@@ -135,6 +217,34 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	c.Contracts = said
 	c.subscription = registry.Subscription{SyncID: s.SyncID, Views: maps.Clone(s.Views)}
 	return registry.Status{Connection: c.Connection, Resync: c.marked || c.changed, Marks: c.marks, Since: c.since}, nil
+}
+
+// Blame makes id pay.
+func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error) {
+	const op = "registry.Blame"
+	if err := ask(ctx, r.OnBlame, id); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.open[id]
+	if c == nil {
+		return 0, fault.Newf(op, fault.Gone, "not open")
+	}
+	if c.ended() {
+		return 0, fault.New(op, fault.Gone, registry.ErrEnded)
+	}
+	full, wait := registry.Pace(c.full, time.Now())
+	switch {
+	case wait <= 0:
+		c.full = full
+	case !gross:
+		return 0, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
+	}
+	if gross {
+		c.gross++
+	}
+	return c.gross, nil
 }
 
 // MarkResync marks id.
@@ -203,11 +313,11 @@ func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 	defer r.mu.Unlock()
 	var all []registry.Watcher
 	for _, c := range r.open {
-		if c.Tenant != q.Tenant || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
+		if c.Tenant != q.Tenant || c.ended() || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
 			continue
 		}
 		shown := c.Connection
-		shown.Subject, shown.Session, shown.EntityTypes = "", "", nil
+		shown.Subject, shown.Session, shown.EntityTypes, shown.Until = "", "", nil, time.Time{}
 		for partition, views := range c.subscription.Views {
 			if partition == registry.Everything || slices.Contains(q.Types, partition) {
 				all = append(all, registry.Watcher{Connection: shown, Type: partition, Views: views, Resync: c.marked})
@@ -218,20 +328,20 @@ func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 }
 
 // Owned lists those that are open now.
-func (r *Registry) Owned(ctx context.Context, o registry.Owner) ([]string, error) {
+func (r *Registry) Owned(ctx context.Context, o registry.Owner) ([]registry.Connection, error) {
 	const op = "registry.Owned"
 	if err := registry.CheckOwner(op, o); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, fault.New(op, fault.Transient, context.Cause(ctx))
+	if err := ended(ctx, op, r.OnOwned); err != nil {
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []string
+	var all []registry.Connection
 	for id, c := range r.open {
-		if c.Tenant == o.Tenant && (o.Session == "" && c.Subject == o.Subject || o.Subject == "" && c.Session == o.Session) {
-			all = append(all, id)
+		if slices.Contains(c.Owners(), o) {
+			all = append(all, registry.Connection{ID: id, Tenant: c.Tenant, ConnectedAt: c.ConnectedAt})
 		}
 	}
 	return all, nil

@@ -16,7 +16,7 @@ func TestConformance(t *testing.T) {
 		var failing atomic.Int64
 		failing.Store(-1)
 		r := &memregistry.Registry{
-			PageSize: registrytest.PageSize,
+			PageSize: registrytest.PageSize, PerSubject: registrytest.PerSubject,
 			OnPage: func(_ context.Context, _ string, n int) error {
 				if failing.Load() == int64(n) {
 					return fault.Newf("registry.Watching", fault.Transient, "planted")

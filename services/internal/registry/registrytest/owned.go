@@ -5,7 +5,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/registry"
@@ -22,11 +25,17 @@ func ownedInvalid(t *testing.T, h Harness) {
 		if _, err := h.Registry.Owned(t.Context(), o); err == nil || fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s: %v, want kind invalid", name, err)
 		}
+		if err := h.Registry.Revoke(t.Context(), o); err == nil || fault.KindOf(err) != fault.Invalid {
+			t.Errorf("Revoke, %s: %v, want kind invalid", name, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := h.Registry.Owned(ctx, registry.Owner{Tenant: "acme", Subject: "sub"}); err == nil || fault.KindOf(err) != fault.Transient {
 		t.Errorf("in an ended context: %v, want kind transient", err)
+	}
+	if err := h.Registry.Revoke(ctx, registry.Owner{Tenant: "acme", Subject: "sub"}); err == nil || fault.KindOf(err) != fault.Transient {
+		t.Errorf("Revoke in an ended context: %v, want kind transient", err)
 	}
 }
 
@@ -40,6 +49,7 @@ func identityInvalid(t *testing.T, h Harness) {
 		"a key's separator":  func(c *registry.Connection) { c.EntityTypes = []string{"student#*"} },
 		"types out of order": func(c *registry.Connection) { c.EntityTypes = []string{"tutor", "student"} },
 		"a type twice":       func(c *registry.Connection) { c.EntityTypes = []string{"student", "student"} },
+		"an end before":      func(c *registry.Connection) { c.Until = c.ConnectedAt },
 		"many types":         func(c *registry.Connection) { c.EntityTypes = strings.Split("abcdefghijklmnopq", "") },
 	} {
 		c := Connection("acme", 1)
@@ -55,6 +65,7 @@ func owned(t *testing.T, h Harness) {
 	belongs := func(tenant string, n int, subject, session string) string {
 		c := Connection(tenant, n)
 		c.Subject, c.Session = subject, session
+		c.ConnectedAt = c.ConnectedAt.Add(-time.Duration(n) * time.Second)
 		openIt(t, h, c)
 		openIt(t, h, c)
 		return c.ID
@@ -65,11 +76,7 @@ func owned(t *testing.T, h Harness) {
 
 	want := func(o registry.Owner, want ...string) {
 		t.Helper()
-		got, err := h.Registry.Owned(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(got)
+		got := ownedBy(t, h, o)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
 			t.Errorf("%+v owns %v, want %v", o, got, want)
@@ -81,6 +88,10 @@ func owned(t *testing.T, h Harness) {
 	want(registry.Owner{Tenant: "acme", Session: "ada"}, other)
 	want(registry.Owner{Tenant: "umbrella", Subject: "ada"}, elsewhere)
 	want(registry.Owner{Tenant: "acme", Subject: "s1"})
+	if all, err := h.Registry.Owned(t.Context(), registry.Owner{Tenant: "acme", Session: "s2"}); err != nil || len(all) != 1 ||
+		time.Since(all[0].ConnectedAt) < 3*time.Second || time.Since(all[0].ConnectedAt) > time.Minute || all[0].Tenant != "acme" {
+		t.Errorf("%+v, %v", all, err)
+	}
 
 	subscribe(t, h, one, registry.Subscription{SyncID: 1}) // to nothing
 	subscribe(t, h, two, subscription(1, "student", "tutor"))
@@ -93,6 +104,21 @@ func owned(t *testing.T, h Harness) {
 	want(registry.Owner{Tenant: "acme", Session: "s1"})
 }
 
+// ownedBy returns the sorted ids of an owner's connections.
+func ownedBy(t *testing.T, h Harness, o registry.Owner) []string {
+	t.Helper()
+	all, err := h.Registry.Owned(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, c := range all {
+		ids = append(ids, c.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // Who may see some entity types only is never in the partition of everything, nor in that of another type.
 func permission(t *testing.T, h Harness) {
 	c := Connection("acme", 1)
@@ -101,7 +127,7 @@ func permission(t *testing.T, h Harness) {
 	all := []string{c.ID + " insight *", c.ID + " student *"}
 	wantSeen(t, h, "acme", all...)
 
-	for _, views := range [][]string{{registry.Everything}, {"tutor"}, {"student", "tutor"}} {
+	for _, views := range [][]string{{"tutor"}, {"student", "tutor"}} {
 		if _, err := h.Registry.Subscribe(t.Context(), c.ID, subscription(1, views...)); !errors.Is(err, registry.ErrForbidden) || fault.KindOf(err) != fault.Denied {
 			t.Errorf("%v: %v, want kind denied", views, err)
 		}
@@ -120,17 +146,135 @@ func permission(t *testing.T, h Harness) {
 	wantSeen(t, h, "acme")
 }
 
+// Who may see some entity types only and asks for everything watches these.
+func narrowed(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	c.Subject, c.Session, c.EntityTypes = "ada", "s", []string{"insight", "student"}
+	openIt(t, h, c)
+	all := registry.Subscription{SyncID: 1, Views: map[string]string{registry.Everything: "all"}}
+	subscribe(t, h, c.ID, all)
+	want := registry.Subscription{SyncID: 1, Views: map[string]string{"insight": "all", "student": "all"}}
+	wantSeen(t, h, "acme", lineOf(c, want, "insight"), lineOf(c, want, "student"))
+	all.SyncID = 2
+	if subscribe(t, h, c.ID, all).Resync {
+		t.Error("the same again is another subscription")
+	}
+	closeIt(t, h, c.ID)
+	wantSeen(t, h, "acme")
+}
+
+func permissionEnds(t *testing.T, h Harness) {
+	c, ended := Connection("acme", 1), Connection("acme", 2)
+	c.Subject, c.Until = "ada", c.ConnectedAt.Add(time.Hour)
+	ended.Subject, ended.ConnectedAt = "ada", ended.ConnectedAt.Add(-time.Minute)
+	ended.Until = ended.ConnectedAt.Add(time.Minute - time.Millisecond)
+	openIt(t, h, c)
+	openIt(t, h, ended)
+	wantSeen(t, h, "acme", c.ID+" * *")
+	if _, err := h.Registry.Subscribe(t.Context(), ended.ID, subscription(1, "student")); !errors.Is(err, registry.ErrEnded) || fault.KindOf(err) != fault.Gone {
+		t.Errorf("a subscription after the end: %v, want kind gone", err)
+	}
+	if status := subscribe(t, h, c.ID, subscription(1, "student")); !status.Until.Equal(c.Until) {
+		t.Errorf("it ends at %v, want %v", status.Until, c.Until)
+	}
+	closeIt(t, h, ended.ID)
+}
+
+// of returns connections of ada, the first of which have said nothing for a while.
+func of(subject string, silent, all int) []registry.Connection {
+	var cs []registry.Connection
+	for n := range all {
+		c := Connection("acme", n)
+		c.Subject, c.Session = subject, "s"
+		if n < silent {
+			c.ConnectedAt = c.ConnectedAt.Add(-registry.Silence - time.Duration(silent-n)*time.Minute)
+		}
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+func perSubject(t *testing.T, h Harness) {
+	all := of("ada", 3, PerSubject+1)
+	last := all[PerSubject]
+	expired := last
+	expired.ID, expired.ConnectedAt = "expired=", time.Now().Add(-registry.Lifetime-time.Second)
+	openIt(t, h, expired)
+	for _, c := range all[:PerSubject] {
+		openIt(t, h, c)
+	}
+	openIt(t, h, all[0]) // again
+	subscribe(t, h, all[1].ID, subscription(1, "student"))
+
+	refused := func(silent ...string) {
+		t.Helper()
+		err := h.Registry.Open(t.Context(), last)
+		many, ok := errors.AsType[registry.TooMany](err)
+		if !ok || fault.KindOf(err) != fault.Throttled || !slices.Equal(many.Silent, silent) {
+			t.Errorf("one more: %v, with %v silent, want %v", err, many.Silent, silent)
+		}
+	}
+	refused(all[0].ID, all[2].ID)
+	other, nobody, elsewhere := of("eve", 0, 6)[5], of("", 0, 7)[6], Connection("umbrella", 1)
+	elsewhere.Subject = "ada"
+	for _, c := range []registry.Connection{other, nobody, elsewhere} {
+		openIt(t, h, c)
+	}
+	refused(all[0].ID, all[2].ID)
+	closeIt(t, h, all[0].ID)
+	openIt(t, h, last)
+	openIt(t, h, last)
+
+	// One whose permission has ended counts no more.
+	closeIt(t, h, all[2].ID)
+	ended := all[2]
+	ended.ID, ended.Until = "ended=", time.Now().Add(-time.Second).Truncate(time.Millisecond)
+	openIt(t, h, ended)
+	after := last
+	after.ID = "after="
+	openIt(t, h, after)
+	for _, c := range []registry.Connection{ended, after} {
+		closeIt(t, h, c.ID)
+	}
+}
+
+func perSubjectRacing(t *testing.T, h Harness) {
+	var opened atomic.Int64
+	var group sync.WaitGroup
+	all := of("ada", 0, 3*PerSubject)
+	for _, c := range all {
+		group.Go(func() {
+			for {
+				err := h.Registry.Open(t.Context(), c)
+				switch {
+				case err == nil:
+					opened.Add(1)
+				case fault.KindOf(err) == fault.Transient:
+					continue
+				case !errors.As(err, new(registry.TooMany)):
+					t.Error(err)
+				}
+				return
+			}
+		})
+	}
+	group.Wait()
+	if got := opened.Load(); got != PerSubject {
+		t.Errorf("%d are open, want %d", got, PerSubject)
+	}
+}
+
 // What the fan-out reads of a connection is as little as it needs.
 func identityIsHidden(t *testing.T, h Harness) {
 	c := Connection("acme", 1)
-	c.Subject, c.Session, c.EntityTypes = "ada", "s", []string{"student"}
+	c.Subject, c.Session, c.EntityTypes, c.Until = "ada", "s", []string{"student"}, c.ConnectedAt.Add(time.Hour)
 	openIt(t, h, c)
 	for page, err := range h.Registry.Watching(t.Context(), registry.Query{Tenant: "acme", Types: []string{"student"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, w := range page {
-			if w.Subject != "" || w.Session != "" || w.EntityTypes != nil {
+			if w.Subject != "" || w.Session != "" || w.EntityTypes != nil || !w.Until.IsZero() {
 				t.Errorf("a watcher tells %+v", w)
 			}
 		}

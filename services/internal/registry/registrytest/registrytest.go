@@ -20,6 +20,9 @@ type Harness struct {
 	FailPage func(n int)
 }
 
+// PerSubject is how many connections a harness must let a subject have.
+const PerSubject = 4
+
 // PageSize is what a harness must set as the page size of its registry.
 const PageSize = 2
 
@@ -45,6 +48,9 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"SubscribeRacingClose", subscribeRacingClose},
 		{"SubscribeRacingSubscribe", subscribeRacing},
 		{"SubscribeThatComesTooSoon", tooSoon},
+		{"BlameOfAClosedConnection", blameClosed},
+		{"BlameUsesUpThePace", blamePaced},
+		{"BlameCountsWhatIsGross", blameGross},
 		{"Changes", changes},
 		{"Marks", marks},
 		{"MarksMeanwhile", marksMeanwhile},
@@ -53,7 +59,13 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"OwnedByNobodyIsInvalid", ownedInvalid},
 		{"OpenWithAnOddIdentityIsInvalid", identityInvalid},
 		{"Owned", owned},
+		{"RevokedPermissions", revoked},
+		{"RevokeRacingOpen", revokeRacing},
 		{"PermissionBoundsTheViews", permission},
+		{"EverythingIsNarrowed", narrowed},
+		{"PermissionEnds", permissionEnds},
+		{"ConnectionsOfASubject", perSubject},
+		{"ConnectionsOfASubjectThatRace", perSubjectRacing},
 		{"IdentityIsHidden", identityIsHidden},
 		{"Buckets", buckets},
 		{"AllPages", allPages},

@@ -385,3 +385,70 @@ func buckets(t *testing.T, h Harness) {
 		t.Errorf("no bucket has %v", got)
 	}
 }
+
+func blameClosed(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	for range 2 {
+		for _, gross := range []bool{false, true} {
+			if _, err := h.Registry.Blame(t.Context(), c.ID, gross); err == nil || fault.KindOf(err) != fault.Gone {
+				t.Errorf("%v, want kind gone", err)
+			}
+		}
+		closeIt(t, h, c.ID)
+	}
+	wantSeen(t, h, "acme")
+}
+
+// Subscriptions and messages that are none share one bucket.
+func blamePaced(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	openIt(t, h, c)
+	subscribe(t, h, c.ID, subscription(1, "student"))
+	spent := 1
+	var err error
+	for ; err == nil && spent < 10*registry.SubscribeBurst; spent++ {
+		_, err = h.Registry.Blame(t.Context(), c.ID, false)
+	}
+	soon, ok := errors.AsType[registry.TooSoon](err)
+	if !ok || fault.KindOf(err) != fault.Throttled || soon.After <= 0 || soon.After > registry.SubscribeInterval {
+		t.Fatalf("after %d: %v, want kind throttled", spent, err)
+	}
+	if spent <= registry.SubscribeBurst {
+		t.Errorf("only %d are allowed", spent)
+	}
+	if _, err := h.Registry.Subscribe(t.Context(), c.ID, subscription(2, "student")); !errors.As(err, new(registry.TooSoon)) {
+		t.Errorf("a subscription then: %v", err)
+	}
+	if n, err := h.Registry.Blame(t.Context(), c.ID, true); n != 1 || err != nil {
+		t.Errorf("a gross one then: %d, %v", n, err)
+	}
+}
+
+func blameGross(t *testing.T, h Harness) {
+	c, other := Connection("acme", 1), Connection("acme", 2)
+	openIt(t, h, c)
+	openIt(t, h, other)
+	for i, tc := range []struct {
+		gross bool
+		want  int
+	}{{false, 0}, {true, 1}, {false, 1}, {true, 2}} {
+		if n, err := h.Registry.Blame(t.Context(), c.ID, tc.gross); n != tc.want || err != nil {
+			t.Errorf("%d: %d, %v, want %d", i, n, err, tc.want)
+		}
+	}
+	if n, err := h.Registry.Blame(t.Context(), other.ID, true); n != 1 || err != nil {
+		t.Errorf("the other: %d, %v", n, err)
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if _, err := h.Registry.Blame(t.Context(), other.ID, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n, err := h.Registry.Blame(t.Context(), other.ID, false); n != 5 || err != nil {
+		t.Errorf("after a race: %d, %v", n, err)
+	}
+}

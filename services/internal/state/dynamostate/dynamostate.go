@@ -73,9 +73,13 @@ var _ state.Table = (*Table)(nil)
 
 // Partition returns the partition key of an entity.
 func Partition(k state.Key) string {
+	return partition(k.Tenant, k.EntityType, partitionOf(k.EntityID))
+}
+
+func partitionOf(id string) int {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(k.EntityID)) // never fails
-	return partition(k.Tenant, k.EntityType, int(h.Sum32()%Partitions))
+	_, _ = h.Write([]byte(id)) // never fails
+	return int(h.Sum32() % Partitions)
 }
 
 func partition(tenant, entityType string, n int) string {

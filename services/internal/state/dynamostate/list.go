@@ -3,6 +3,7 @@ package dynamostate
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,7 +15,10 @@ import (
 	"github.com/iops-dashboard/live/services/internal/state"
 )
 
-const opList = "dynamostate.List"
+const (
+	opList = "dynamostate.List"
+	opPage = "dynamostate.Page"
+)
 
 type page struct {
 	entries []state.Entry
@@ -60,8 +64,8 @@ func (t *Table) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry
 	}
 }
 
-// readPartition sends the pages of one partition, and at its end nothing, or an error.
-func (t *Table) readPartition(ctx context.Context, r state.Range, n int, epoch int64, to chan<- page) {
+// query reads one partition of a range, from behind an id where there is one.
+func (t *Table) query(r state.Range, n int, after string) *dynamodb.QueryInput {
 	input := &dynamodb.QueryInput{
 		TableName:                &t.name,
 		ConsistentRead:           aws.Bool(true),
@@ -72,11 +76,23 @@ func (t *Table) readPartition(ctx context.Context, r state.Range, n int, epoch i
 			":pk": text(partition(r.Tenant, r.EntityType, n)),
 		},
 	}
-	if r.From != "" {
-		input.KeyConditionExpression = aws.String("#pk = :pk AND #sk >= :from")
+	bound := func(condition, id string) {
+		input.KeyConditionExpression = aws.String("#pk = :pk AND #sk " + condition + " :sk")
 		input.ExpressionAttributeNames["#sk"] = "sk"
-		input.ExpressionAttributeValues[":from"] = text(r.From)
+		input.ExpressionAttributeValues[":sk"] = text(id)
 	}
+	switch {
+	case after != "" && after >= r.From:
+		bound(">", after)
+	case r.From != "":
+		bound(">=", r.From)
+	}
+	return input
+}
+
+// readPartition sends the pages of one partition, and at its end nothing, or an error.
+func (t *Table) readPartition(ctx context.Context, r state.Range, n int, epoch int64, to chan<- page) {
+	input := t.query(r, n, "")
 	if t.pageSize > 0 {
 		input.Limit = aws.Int32(int32(t.pageSize))
 	}
@@ -86,7 +102,7 @@ func (t *Table) readPartition(ctx context.Context, r state.Range, n int, epoch i
 		if err != nil {
 			p.err = awsfault.DynamoDB.Classify(opList, err)
 		} else {
-			p.entries, p.err = entries(r, epoch, output.Items)
+			p.entries, p.err = entries(opList, epoch, output.Items)
 		}
 		if p.err != nil || len(p.entries) > 0 {
 			select {
@@ -104,21 +120,62 @@ func (t *Table) readPartition(ctx context.Context, r state.Range, n int, epoch i
 	}
 }
 
-func entries(r state.Range, epoch int64, items []map[string]types.AttributeValue) ([]state.Entry, error) {
+func entries(op string, epoch int64, items []map[string]types.AttributeValue) ([]state.Entry, error) {
 	all := make([]state.Entry, 0, len(items))
 	for _, attributes := range items {
+		// Whose it is, the item says, and not the question: who shows it to a tenant can tell that it is theirs.
+		pk, _ := textOf(attributes["pk"])
+		parts := strings.Split(pk, "#")
 		id, ok := textOf(attributes["sk"])
-		if !ok {
-			return nil, fault.Newf(opList, fault.Internal, "stored item has no sk")
+		if !ok || len(parts) != 3 {
+			return nil, fault.Newf(op, fault.Internal, "stored item has no key")
 		}
 		stored, err := decode(attributes)
 		if err != nil {
-			return nil, fault.New(opList, fault.Internal, err)
+			return nil, fault.New(op, fault.Internal, err)
 		}
 		all = append(all, state.Entry{
-			Key:  state.Key{Tenant: r.Tenant, EntityType: r.EntityType, EntityID: id},
+			Key:  state.Key{Tenant: parts[0], EntityType: parts[1], EntityID: id},
 			Item: stored.of(epoch),
 		})
 	}
 	return all, nil
+}
+
+// Page reads one partition after the other, from that of the entity behind which it begins: so the order is
+// that of the partitions, and in each that of the bytes of the ids. It ends with the first query that leaves
+// something for the next. Queries are consistent, and cost as those of List.
+func (t *Table) Page(ctx context.Context, r state.Range, after string, limit int) (state.Page, error) {
+	epoch, err := t.epoch(ctx) // first, as in Apply
+	if err != nil {
+		return state.Page{}, err
+	}
+	first := 0
+	if after != "" {
+		first = partitionOf(after)
+	}
+	var p state.Page
+	for n := first; n < Partitions; n++ {
+		input := t.query(r, n, after)
+		after = ""
+		input.Limit = aws.Int32(int32(max(limit-p.Read, 1)))
+		output, err := t.client.Query(ctx, input)
+		if err != nil {
+			return state.Page{}, awsfault.DynamoDB.Classify(opPage, err)
+		}
+		more, err := entries(opPage, epoch, output.Items)
+		if err != nil {
+			return state.Page{}, err
+		}
+		p.Entries = append(p.Entries, more...)
+		p.Read += int(output.ScannedCount)
+		if len(output.LastEvaluatedKey) > 0 {
+			var ok bool
+			if p.Last, ok = textOf(output.LastEvaluatedKey["sk"]); !ok {
+				return state.Page{}, fault.Newf(opPage, fault.Internal, "the next page has no key")
+			}
+			return p, nil
+		}
+	}
+	return p, nil
 }

@@ -19,7 +19,7 @@ import (
 type Table struct {
 	// PageSize is how many entities a page holds at most. Defaults to 100.
 	PageSize int
-	// OnPage is called before page n (from 0) of each list; its error ends that list.
+	// OnPage is called before page n (from 0) of each list, and, with 0, before each Page; its error ends that.
 	OnPage func(ctx context.Context, r state.Range, n int) error
 
 	epoch int64
@@ -129,12 +129,43 @@ func (t *Table) page(r state.Range, last string) (page []state.Entry, more bool)
 			page = append(page, state.Entry{Key: k, Item: t.item(s)})
 		}
 	}
-	slices.SortFunc(page, func(a, b state.Entry) int { return strings.Compare(a.EntityID, b.EntityID) })
+	slices.SortFunc(page, byID)
 	if len(page) > size {
 		return page[:size], true
 	}
 	return page, false
 }
+
+// Page implements [state.Table]: its order is that of the bytes of the EntityIDs.
+func (t *Table) Page(ctx context.Context, r state.Range, after string, limit int) (state.Page, error) {
+	if err := ctx.Err(); err != nil {
+		return state.Page{}, fault.New("memstate.Page", fault.Transient, err)
+	}
+	if t.OnPage != nil {
+		if err := t.OnPage(ctx, r, 0); err != nil {
+			return state.Page{}, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var rows []state.Entry
+	for k, s := range t.items {
+		if k.Tenant == r.Tenant && k.EntityType == r.EntityType && k.EntityID >= r.From && k.EntityID > after {
+			rows = append(rows, state.Entry{Key: k, Item: t.item(s)})
+		}
+	}
+	slices.SortFunc(rows, byID)
+	var p state.Page
+	if len(rows) > limit {
+		rows = rows[:limit]
+		p.Last = rows[limit-1].EntityID
+	}
+	p.Read = len(rows)
+	p.Entries = slices.DeleteFunc(rows, func(e state.Entry) bool { return e.Image == nil })
+	return p, nil
+}
+
+func byID(a, b state.Entry) int { return strings.Compare(a.EntityID, b.EntityID) }
 
 // All returns a copy of the whole table.
 func (t *Table) All() map[state.Key]state.Item {

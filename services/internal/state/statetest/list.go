@@ -26,6 +26,11 @@ var lists = []struct {
 	{"ListFrom", listFrom},
 	{"ListSeesWhatWasAppliedBefore", listRacing},
 	{"LeavingAListEarly", leaveEarly},
+	{"PagesHoldEachRowOnce", pagesOnce},
+	{"PagesWhileRowsComeAndGo", pagesRacing},
+	{"PagesAreOfOneTenantAndType", pagesApart},
+	{"PagesFrom", pagesFrom},
+	{"APageThatFails", failingPages},
 }
 
 var students = state.Range{Tenant: "acme", EntityType: "student"}

@@ -1,11 +1,13 @@
 // Package dynamoticket keeps tickets in a DynamoDB table with string keys pk and sk and the TTL attribute
 // expires_at:
 //
-//	pk ticket#<SHA-256>              sk ticket       tenant, subject, session, entity_types, origin, valid_until
+//	pk ticket#<SHA-256>              sk ticket       tenant, subject, session, entity_types, origin, until, issued_at,
+//	                                               valid_until
 //	pk issued#<tenant>#<subject>     sk <window>     issued
 //
 // valid_until is in Unix milliseconds and decides; expires_at, in Unix seconds, is for TTL alone, which may
-// delete an item days later. A missing entity_types are all of them, a missing origin is none. A window is
+// delete an item days later. A missing entity_types are all of them, a missing origin is none, and a missing
+// until, which is in Unix milliseconds as issued_at, is no end. A window is
 // named for its begin in Unix milliseconds, and counts the tickets that the subject was issued in it.
 package dynamoticket
 
@@ -52,10 +54,14 @@ func (t *Tickets) Issue(ctx context.Context, g ticket.Grant, lifetime time.Durat
 	issued, digest := ticket.New(lifetime)
 	item := ticketKey(digest)
 	item["tenant"], item["subject"], item["session"] = text(g.Tenant), text(g.Subject), text(g.Session)
+	item["issued_at"] = number(issued.IssuedAt.UnixMilli())
 	item["valid_until"] = number(issued.ExpiresAt.UnixMilli())
 	item["expires_at"] = number(issued.ExpiresAt.Unix() + 1)
 	if g.Origin != "" {
 		item["origin"] = text(g.Origin)
+	}
+	if !g.Until.IsZero() {
+		item["until"] = number(g.Until.UnixMilli())
 	}
 	if g.EntityTypes != nil {
 		item["entity_types"] = &types.AttributeValueMemberSS{Value: g.EntityTypes}
@@ -105,19 +111,20 @@ func (t *Tickets) Redeem(ctx context.Context, secret string) (ticket.Grant, erro
 
 // read returns the grant of a ticket's item, unless that has expired.
 func read(op string, item map[string]types.AttributeValue) (ticket.Grant, error) {
-	until, _ := item["valid_until"].(*types.AttributeValueMemberN)
-	if until == nil {
-		return ticket.Grant{}, fault.Newf(op, fault.Internal, "an item lacks valid_until")
-	}
-	at, err := strconv.ParseInt(until.Value, 10, 64)
-	if err != nil {
-		return ticket.Grant{}, fault.Newf(op, fault.Internal, "valid_until: %w", err)
-	}
-	if time.Now().UnixMilli() >= at {
-		return ticket.Grant{}, gone(op)
-	}
 	g := ticket.Grant{
 		Tenant: textOf(item["tenant"]), Subject: textOf(item["subject"]), Session: textOf(item["session"]), Origin: textOf(item["origin"]),
+	}
+	var validUntil time.Time
+	for name, to := range map[string]*time.Time{"valid_until": &validUntil, "until": &g.Until, "issued_at": &g.IssuedAt} {
+		if err := readTime(item[name], to); err != nil {
+			return ticket.Grant{}, fault.Newf(op, fault.Internal, "%s: %w", name, err)
+		}
+	}
+	switch {
+	case validUntil.IsZero():
+		return ticket.Grant{}, fault.Newf(op, fault.Internal, "an item lacks valid_until")
+	case !time.Now().Before(validUntil):
+		return ticket.Grant{}, gone(op)
 	}
 	if allowed, ok := item["entity_types"].(*types.AttributeValueMemberSS); ok {
 		g.EntityTypes = slices.Sorted(slices.Values(allowed.Value)) // a set has no order
@@ -126,6 +133,22 @@ func read(op string, item map[string]types.AttributeValue) (ticket.Grant, error)
 		return ticket.Grant{}, fault.New(op, fault.Internal, err)
 	}
 	return g, nil
+}
+
+// readTime reads Unix milliseconds; a value that is missing leaves the time as it is.
+func readTime(v types.AttributeValue, to *time.Time) error {
+	if v == nil {
+		return nil
+	}
+	n, ok := v.(*types.AttributeValueMemberN)
+	if !ok {
+		return errors.New("not a number")
+	}
+	ms, err := strconv.ParseInt(n.Value, 10, 64)
+	if err == nil {
+		*to = time.UnixMilli(ms)
+	}
+	return err
 }
 
 func gone(op string) error { return fault.Newf(op, fault.Gone, "forged, redeemed or expired") }

@@ -79,6 +79,8 @@ func TestSpoiltItems(t *testing.T) {
 		"no subject":     "REMOVE subject",
 		"no expiry":      "REMOVE valid_until",
 		"an odd expiry":  "SET valid_until = tenant",
+		"an odd end":     "SET #until = tenant",
+		"an odd issue":   "SET issued_at = tenant",
 		"an odd session": "SET #session = valid_until",
 	} {
 		issued, err := tickets.Issue(t.Context(), tickettest.Grant(name), ticket.Lifetime)
@@ -88,8 +90,9 @@ func TestSpoiltItems(t *testing.T) {
 		update := &dynamodb.UpdateItemInput{
 			TableName: &table, UpdateExpression: &change, Key: key("ticket#"+ticket.Digest(issued.Text), "ticket"),
 		}
-		if strings.Contains(change, "#session") {
-			update.ExpressionAttributeNames = map[string]string{"#session": "session"}
+		if _, after, ok := strings.Cut(change, "#"); ok { // a word that expressions reserve
+			name, _, _ := strings.Cut(after, " ")
+			update.ExpressionAttributeNames = map[string]string{"#" + name: name}
 		}
 		if _, err := client.UpdateItem(t.Context(), update); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -130,7 +133,7 @@ func TestStoredForm(t *testing.T) {
 		}
 		until := issued.ExpiresAt.UnixMilli()
 		if text(item["pk"]) != "ticket#"+ticket.Digest(issued.Text) || text(item["tenant"]) != "acme" || text(item["subject"]) != "sub" ||
-			text(item["session"]) != "s" || text(item["origin"]) != "https://app.example.com" || number(item["valid_until"]) != until ||
+			text(item["session"]) != "s" || text(item["origin"]) != "https://app.example.com" || number(item["valid_until"]) != until || number(item["issued_at"]) != issued.IssuedAt.UnixMilli() ||
 			number(item["expires_at"]) != until/1000+1 {
 			t.Errorf("the ticket is %v", item)
 		}

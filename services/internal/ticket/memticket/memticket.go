@@ -62,6 +62,7 @@ func (t *Tickets) Issue(ctx context.Context, g ticket.Grant, lifetime time.Durat
 	}
 	t.issued[now]++
 	issued, digest := ticket.New(lifetime)
+	g.IssuedAt = issued.IssuedAt
 	t.grants[digest] = grant{g, issued.ExpiresAt}
 	return issued, nil
 }

@@ -186,7 +186,9 @@ func grants(t *testing.T, tickets ticket.Tickets) {
 		"of a service":    {Tenant: "acme", Subject: "importer", Session: "s"},
 		"to few types":    {Tenant: "acme", Subject: "few", Session: "s", EntityTypes: []string{"insight", "student"}, Origin: "http://127.0.0.1:5173"},
 		"with odd names":  {Tenant: "a-c.m_e", Subject: "auth0|Zoë #1", Session: "{\"a\":1}", Origin: "https://xn--zo-8ma.example"},
+		"until an end":    {Tenant: "acme", Subject: "ends", Session: "s", Until: time.UnixMilli(1_795_000_000_123)},
 		"with long names": {Tenant: "acme", Subject: long, Session: long},
+		"issued later":    {Tenant: "acme", Subject: "forger", Session: "s", IssuedAt: time.Now().Add(time.Hour)},
 	} {
 		before := time.Now()
 		issued := issue(t, tickets, g)
@@ -197,8 +199,11 @@ func grants(t *testing.T, tickets ticket.Tickets) {
 		if at := issued.ExpiresAt; at.Before(before.Add(ticket.Lifetime-time.Millisecond)) || at.After(after.Add(ticket.Lifetime)) {
 			t.Errorf("%s: expires at %v", name, at)
 		}
+		if at := issued.IssuedAt; at.Before(before.Truncate(time.Millisecond)) || at.After(after) {
+			t.Errorf("%s: issued at %v", name, at)
+		}
 		got, err := tickets.Redeem(t.Context(), issued.Text)
-		if err != nil || !reflect.DeepEqual(got, g) {
+		if g.IssuedAt = issued.IssuedAt; err != nil || !reflect.DeepEqual(got, g) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, g)
 		}
 	}
