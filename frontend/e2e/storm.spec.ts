@@ -1,23 +1,30 @@
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect } from "@playwright/test";
-import { LiveClient } from "../src/live/live-client.ts";
-import type { Page } from "../src/live/page.ts";
+import type * as Live from "#live";
 import { test } from "./dashboard.ts";
 import { variable } from "./environment.ts";
 import { Network } from "./network.ts";
 
 const audience = 300;
-const page: Page = { isVisible: () => true, listen: () => () => undefined };
+const frontend = new URL("..", import.meta.url);
+
+/** The package of the core, as another program would have it. */
+async function loadPackage(): Promise<typeof Live> {
+  await promisify(execFile)("npm", ["run", "--silent", "build:live"], { cwd: frontend });
+  return (await import(new URL("dist-live/index.js", frontend).href)) as typeof Live;
+}
 
 /** The core of the page, without the page. */
 class Visitor {
-  readonly client: LiveClient;
+  readonly client: Live.LiveClient;
   /** The types of the control frames that it was sent. */
   readonly answers: string[] = [];
 
-  constructor(url: string) {
-    this.client = new LiveClient({ url, page, schedule: setImmediate });
+  constructor(client: Live.LiveClient) {
+    this.client = client;
     this.client.watch({
       onMessage: (data) => {
         const { type } = JSON.parse(String(data)) as { type: string };
@@ -51,10 +58,11 @@ test(`${audience} sockets that end at once are all back within a minute, most wi
   id,
 }) => {
   test.setTimeout(180_000);
+  const { LiveClient } = await loadPackage();
   for (let i = 0; i < 50; i++) await table.update("student", `${id}_${i}`, { health_score: i });
   const network = await Network.to(variable("WEBSOCKET_URL"));
   const url = network.through(variable("WEBSOCKET_URL"));
-  const visitors = Array.from({ length: audience }, () => new Visitor(url));
+  const visitors = Array.from({ length: audience }, () => new Visitor(new LiveClient({ url })));
   const countLive = () => visitors.filter(({ isLive }) => isLive).length;
   try {
     for (const { client } of visitors) client.start();

@@ -2,8 +2,8 @@ package topology
 
 import "time"
 
-// handshakeTime is how long a handshake may take, authorizer and $connect together. The fanout believes that a
-// connection is gone which its gateway does not know 10 s after the handshake began.
+// handshakeTime is how long a handshake may take, authorizer and $connect together. The fanout and a revocation believe
+// that a connection is gone which its gateway does not know 10 s after the handshake began.
 const handshakeTime = 9 * time.Second
 
 // addAccess lets in only those who hold a ticket, and adds where they get one.

@@ -113,10 +113,10 @@ func (r *Revoker) end(ctx context.Context, c registry.Connection, notice *gatewa
 		if err := r.config.Closer.Disconnect(ctx, c.ID, disconnectTimeout); err != nil {
 			return err
 		}
-		if told == nil || fault.KindOf(told) != fault.Gone || time.Since(c.ConnectedAt) >= newborn {
+		if told == nil || time.Since(c.ConnectedAt) >= newborn {
 			return r.config.Registry.Close(ctx, c.ID)
 		}
-		select { // its handshake may end yet
+		select { // nobody has seen it, and its handshake may end yet
 		case <-time.After(newbornPause):
 		case <-ctx.Done():
 			return fault.New("access.Revoke", fault.Transient, context.Cause(ctx))

@@ -225,7 +225,7 @@ func TestRevokeOfSlowSockets(t *testing.T) {
 					return nil
 				}
 				for n := range tc.slow {
-					c := registry.Connection{ID: fmt.Sprintf("slow%d=", n), Tenant: "acme", Subject: "ada", Session: "s3", ConnectedAt: start}
+					c := registry.Connection{ID: fmt.Sprintf("slow%d=", n), Tenant: "acme", Subject: "ada", Session: "s3", ConnectedAt: start.Add(-time.Minute)}
 					if err := r.registry.Open(t.Context(), c); err != nil {
 						t.Fatal(err)
 					}
@@ -250,11 +250,15 @@ func TestRevokeDuringAHandshake(t *testing.T) {
 	for name, tc := range map[string]struct {
 		age, opens time.Duration // opens: never, if negative
 		most       time.Duration
+		first      error // of the gateway
 	}{
-		"that ends":           {time.Second, 3 * time.Second, 10 * time.Second},
-		"that ends late":      {0, 9 * time.Second, 11 * time.Second},
-		"that never ends":     {4 * time.Second, -1, 7 * time.Second},
-		"that ended long ago": {10 * time.Second, -1, 0},
+		"that ends":           {age: time.Second, opens: 3 * time.Second, most: 10 * time.Second},
+		"that ends late":      {opens: 9 * time.Second, most: 11 * time.Second},
+		"that never ends":     {age: 4 * time.Second, opens: -1, most: 7 * time.Second},
+		"that has just ended": {age: time.Second},
+		"that ended long ago": {age: 10 * time.Second, opens: -1},
+		"in an outage":        {opens: time.Second, most: 11 * time.Second, first: fault.New("gateway.Post", fault.Transient, nil)},
+		"of many":             {opens: time.Second, most: 11 * time.Second, first: fault.New("gateway.Post", fault.Throttled, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -265,7 +269,11 @@ func TestRevokeDuringAHandshake(t *testing.T) {
 				if err := r.registry.Open(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
-				if tc.opens >= 0 {
+				r.gateway.Script(c.ID, tc.first)
+				switch {
+				case tc.opens == 0:
+					r.gateway.Open(c.ID)
+				case tc.opens > 0:
 					time.AfterFunc(tc.opens, func() { r.gateway.Open(c.ID) })
 				}
 				done, err := r.revoker.Handle(t.Context(), access.Revocation{Tenant: "acme", Subject: "eve"})

@@ -48,12 +48,17 @@ func (r *Registry) confirm(ctx context.Context, op string, c registry.Connection
 		return fault.Newf(op, fault.Throttled, "the revocations were not read")
 	}
 	for _, item := range out.Responses[r.table] {
-		if c.Revoked(timeOf(item["revoked_at"])) {
-			if err := r.Close(ctx, c.ID); err != nil {
-				return err
-			}
-			return fault.New(op, fault.Gone, registry.ErrRevoked)
+		at := timeOf(item["revoked_at"])
+		if at.IsZero() { // somebody else may write to the table
+			return fault.Newf(op, fault.Internal, "a revocation lacks its time")
 		}
+		if !c.Revoked(at) {
+			continue
+		}
+		if err := r.Close(ctx, c.ID); err != nil {
+			return err
+		}
+		return fault.New(op, fault.Gone, registry.ErrRevoked)
 	}
 	return nil
 }

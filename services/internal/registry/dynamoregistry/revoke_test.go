@@ -52,6 +52,21 @@ func TestOpenThatCannotReadTheRevocations(t *testing.T) {
 	}
 }
 
+// A revocation that is not as Revoke writes it lets nobody in.
+func TestOpenWhereARevocationIsSpoilt(t *testing.T) {
+	t.Parallel()
+	client, table := awstest.DynamoDB(t), awstest.Table(t)
+	r := dynamoregistry.New(client, table, dynamoregistry.Options{})
+	if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "revoked#session#acme#s1"}, "sk": &types.AttributeValueMemberS{Value: "revoked"},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Open(t.Context(), adas(1)); err == nil || fault.KindOf(err) != fault.Internal {
+		t.Errorf("%v, want kind internal", err)
+	}
+}
+
 // At whichever of its calls an Open is overtaken by a revocation, it is refused, or found.
 func TestOpenThatARevocationOvertakes(t *testing.T) {
 	t.Parallel()
