@@ -136,6 +136,10 @@ type FoundInsight struct {
 // of them, and no more than [InsightLimit]. No clock plays a part, so server and browser agree. The latest
 // come first; of those found in the same millisecond, the one whose key has the lower bytes. The function
 // of says what is needed of an insight.
+//
+// A server need not look at all that a tenant has: it may leave out the oldest, as long as it looks at the newest
+// 2 × InsightLimit, whatever they match. What it leaves out does not count, and a snapshot takes it from a
+// browser that still holds it.
 func LatestInsights[T any](all []T, of func(T) FoundInsight) []T {
 	sorted := slices.Clone(all)
 	slices.SortFunc(sorted, func(a, b T) int {

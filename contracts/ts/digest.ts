@@ -76,6 +76,7 @@ export interface FoundInsight {
 /**
  * Those insights that count, of all that match the views: what is shown, in a snapshot and in a digest.
  * The latest come first; of those found in the same millisecond, the one whose key has the lower bytes.
+ * Where a tenant has more than the server looks at, it leaves out the oldest, and a snapshot drops them.
  */
 export function latestInsights<T extends FoundInsight>(insights: Iterable<T>): T[] {
   const sorted = [...insights].sort(

@@ -536,7 +536,7 @@ func (p *paths) sendByEvents(t *testing.T) {
 		},
 		"tickets": {fmt.Sprintf(`{"headers":{"origin":%q,"authorization":%q},"requestContext":{"requestId":"R1","authorizer":{"jwt":{"claims":{"sub":%q,"tenant":"acme","sid":%q}}}},"body":%q}`,
 			page, p.sing("an authorization"), p.sing("a subject"), p.sing("a session"), p.sing("a body"))},
-		"query": {fmt.Sprintf(`{"routeKey":"GET /entities/{type}/{id}","headers":{"authorization":%q},"pathParameters":{"type":"student","id":%q},
+		"query": {fmt.Sprintf(`{"routeKey":"GET /entities/{type}/{id+}","headers":{"authorization":%q},"pathParameters":{"type":"student","id":%q},
 			"requestContext":{"requestId":"R1","authorizer":{"jwt":{"claims":{"sub":%q,"tenant":"acme","sid":%q}}}}}`,
 			p.sing("an authorization"), p.sing("an entity id"), p.sing("a subject"), p.sing("a session"))},
 		"revoke":     {`{"tenant":"acme","subject":"` + p.sing("a subject") + `"}`, `{"tenant":"#","session":"` + p.sing("a session") + `"}`},

@@ -126,6 +126,14 @@ func TestQuery(t *testing.T) {
 		t.Errorf("removed: status %d, %+v; the socket brought %+v", status, got, gone)
 	}
 
+	c.update(t, "tutor", "tut/2 %;", row{"avg_rating": 3})
+	ws.waitFor(t, "tut/2 %;")
+	if status, _, body := r.get(t, "/entities/tutor/"+url.PathEscape("tut/2 %;"), contracts.KindEntityReplyV1); status != http.StatusOK || !strings.Contains(string(body), `"tut/2 %;"`) {
+		t.Errorf("an id with a slash: status %d, %s", status, body)
+	}
+	c.remove(t, "tutor", "tut/2 %;")
+	ws.waitFor(t, "tut/2 %;")
+
 	found := contracts.InsightID{Pk: "insight#stu_1", Sk: time.Now().UTC().Format("2006-01-02T15:04:05.000Z")}
 	c.find(t, row{"pk": found.Pk, "sk": found.Sk, "entity_id": "stu_1", "prediction_type": "low_health_score", "risk_score": 84, "timestamp": found.Sk})
 	insight := ws.waitForInsight(t, found.Pk)
@@ -145,6 +153,9 @@ func TestQuery(t *testing.T) {
 		"/metrics?cursor=AAAA":     {400, "/cursor", "syntax"},
 		"/insights?since=tomorrow": {400, "/since", "type"},
 		"/entities/tutor/nobody":   {404, "", ""},
+		"/nowhere":                 {404, "", ""},
+		"/metrics/":                {404, "", ""},
+		"/metrics?where=" + url.QueryEscape(`[{"attribute":"segment","operator":"eq","value":"a`) + ";" + url.QueryEscape(`"}]`) + "&wehre=": {400, "", "additionalProperties"},
 	} {
 		status, header, body := r.get(t, path, "")
 		var p contracts.ProblemV1
@@ -231,6 +242,7 @@ func TestQueryWithTokens(t *testing.T) {
 		"a type asked for":  {some, "/metrics?entity_type=student", 403},
 		"no insights":       {some, "/insights", 403},
 		"a tenant's key":    {as(v.token(t, "eve", "acme#*")), "/metrics", 401},
+		"insights alone":    {as(v.token(t, "ivy", "acme", "entity_types", "insight")), "/metrics", 403},
 		"types that are no": {as(v.token(t, "eve", "acme", "entity_types", "*")), "/metrics", 403},
 	} {
 		if status, _, _ := tc.reader.get(t, tc.path, contracts.KindEntityReplyV1); status != tc.status {
@@ -242,9 +254,20 @@ func TestQueryWithTokens(t *testing.T) {
 		t.Errorf("another tenant's ETag: status %d", status)
 	}
 
+	// Who is revoked reads no more, whatever the token says.
+	v.invoke(t, "iops-dashboard-revoke", `{"tenant":"acme","subject":"ada"}`)
+	for path, want := range map[string]int{"/metrics": 401, "/insights": 401, "/entities/student/stu_0": 401, "/nowhere": 401} {
+		if status, _, body := acme.get(t, path, ""); status != want {
+			t.Errorf("%s, to who is revoked: status %d, %s", path, status, body)
+		}
+	}
+	if n := count(as(v.token(t, "grace", "acme")), url.Values{}); n != 4 {
+		t.Errorf("who is not revoked sees %d entities", n)
+	}
+
 	// The API itself refuses a token that is none, and lets the page read why.
-	for _, token := range []string{"", strings.Repeat("A", 43)} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.env["API_URL"]+"/metrics", nil)
+	for token, path := range map[string]string{"": "/metrics", strings.Repeat("A", 43): "/metrics", strings.Repeat("B", 43): "/nowhere"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.env["API_URL"]+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -131,7 +131,7 @@ type Authorizer struct {
 // HTTPAPI is the API Gateway HTTP API, with payload format 2.0.
 type HTTPAPI struct {
 	Name   string
-	Routes map[string]string // method and path, as "GET /entities/{type}/{id}", to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", or $default, to function name
 	CORS   CORS
 	JWT    JWT // whose tokens every route wants; the zero value wants none
 }
@@ -277,7 +277,7 @@ func New(o Options) Topology {
 		},
 	}
 	t.addSync(connections, state, o.Lifetime)
-	t.addQuery(state, o.Auth)
+	t.addQuery(connections, state, o.Auth)
 	if o.Auth == AuthTicket {
 		t.addAccess(connections)
 	}

@@ -13,7 +13,7 @@ import (
 var (
 	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
-	httpRoute = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9-]+|\{[a-z]+\}))+$`)
+	httpRoute = regexp.MustCompile(`^(\$default|(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9-]+|\{[a-z]+\}))*/([a-z0-9-]+|\{[a-z]+\+?\}))$`)
 )
 
 // Validate reports every promise that t breaks, joined.

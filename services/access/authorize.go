@@ -57,8 +57,8 @@ func NewAuthorizer(config AuthorizerConfig) (*Authorizer, error) {
 //	500   when the store is out of order: any other error
 //
 // and else goes on to $connect, whose context has tenant, subject, session, entity_types (a list with commas
-// between, or [AllTypes]), issued_at (when the ticket was, in Unix milliseconds) and, if the permission ends, until
-// (when, in Unix milliseconds). Whoever presents a ticket uses it up, also from a wrong page.
+// between, or [AllTypes]), issued_at (when the ticket was, in Unix milliseconds), if the permission ends, until
+// (when, in Unix milliseconds), and service (true), if it is no page. Whoever presents a ticket uses it up, also from a wrong page.
 func (a *Authorizer) Handle(ctx context.Context, request events.APIGatewayCustomAuthorizerRequestTypeRequest) (events.APIGatewayCustomAuthorizerResponse, error) {
 	start := time.Now()
 	grant, what, err := a.judge(ctx, request)
@@ -139,6 +139,9 @@ func allow(methodARN string, g ticket.Grant) events.APIGatewayCustomAuthorizerRe
 	}
 	response := policy(g.Subject, "Allow", methodARN)
 	response.Context = map[string]any{"tenant": g.Tenant, "subject": g.Subject, "session": g.Session, "entity_types": types}
+	if g.Origin == "" {
+		response.Context["service"] = "true"
+	}
 	for name, at := range map[string]time.Time{"issued_at": g.IssuedAt, "until": g.Until} {
 		if !at.IsZero() {
 			response.Context[name] = strconv.FormatInt(at.UnixMilli(), 10)

@@ -213,6 +213,9 @@ func TestAuthorizerLetsIn(t *testing.T) {
 			if !tc.grant.Until.IsZero() {
 				want["until"] = "1795000000123"
 			}
+			if tc.grant.Origin == "" {
+				want["service"] = "true"
+			}
 			if !maps.Equal(got.Context, want) {
 				t.Errorf("context %v, want %v", got.Context, want)
 			}

@@ -2,19 +2,19 @@ package access
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/identity"
+	"github.com/iops-dashboard/live/services/internal/problem"
 	"github.com/iops-dashboard/live/services/internal/ticket"
 )
 
@@ -69,26 +69,30 @@ func (t *Tickets) Handle(ctx context.Context, request events.APIGatewayV2HTTPReq
 	var issued ticket.Ticket
 	if err == nil {
 		issued, err = t.config.Tickets.Issue(ctx, grant, t.config.Lifetime)
-		refused = refusalOf(err, time.Now())
+		refused = problemOf(err, time.Now())
 	}
 	id := request.RequestContext.RequestID
 	log := t.config.Log.With("request_id", id, "duration_ms", time.Since(start).Milliseconds())
 	if err != nil {
 		level := slog.LevelWarn
-		if refused.status >= http.StatusInternalServerError {
+		if refused.Status >= http.StatusInternalServerError {
 			level = slog.LevelError
 		}
-		log.Log(ctx, level, "no ticket issued", "status", refused.status, "kind", fault.KindOf(err).String(), "error", err.Error())
-		return refused.answer(id), nil
+		log.Log(ctx, level, "no ticket issued", "status", refused.Status, "kind", fault.KindOf(err).String(), "error", err.Error())
+		return refused.Response(id), nil
 	}
 	log.InfoContext(ctx, "ticket issued", "status", http.StatusCreated, "service", grant.Origin == "")
-	return answer(http.StatusCreated, "application/json", contracts.TicketV1{
-		Version: contracts.TicketV1Version, Ticket: issued.Text, ExpiresAt: timestamp(issued.ExpiresAt), Timestamp: timestamp(time.Now()),
-	}), nil
+	body := frame.Encode(contracts.TicketV1{
+		Version: contracts.TicketV1Version, Ticket: issued.Text,
+		ExpiresAt: issued.ExpiresAt.UTC().Format(frame.TimestampForm), Timestamp: time.Now().UTC().Format(frame.TimestampForm),
+	})
+	return events.APIGatewayV2HTTPResponse{
+		StatusCode: http.StatusCreated, Body: string(body), Headers: map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store"},
+	}, nil
 }
 
 // grant reads what the token and the page ask for, or how to refuse it.
-func (t *Tickets) grant(op string, request events.APIGatewayV2HTTPRequest) (ticket.Grant, refusal, error) {
+func (t *Tickets) grant(op string, request events.APIGatewayV2HTTPRequest) (ticket.Grant, problem.Problem, error) {
 	who, err := t.config.Claims.Read(request)
 	switch {
 	case errors.Is(err, identity.ErrUnknown):
@@ -103,64 +107,24 @@ func (t *Tickets) grant(op string, request events.APIGatewayV2HTTPRequest) (tick
 	case !page && !who.Service:
 		return ticket.Grant{}, forbidden, fault.Newf(op, fault.Denied, "no origin, and no service")
 	}
-	return ticket.Grant{Tenant: who.Tenant, Subject: who.Subject, Session: who.Session, EntityTypes: who.EntityTypes, Origin: origin, Until: who.Until}, refusal{}, nil
-}
-
-// refusal is a problem to be.
-type refusal struct {
-	status int
-	code   contracts.ErrorCode
-	detail string
-	after  time.Duration // when to try again; zero: not at all
+	return ticket.Grant{Tenant: who.Tenant, Subject: who.Subject, Session: who.Session, EntityTypes: who.EntityTypes, Origin: origin, Until: who.Until}, problem.Problem{}, nil
 }
 
 var (
-	unauthenticated = refusal{http.StatusUnauthorized, contracts.ErrorCodeUnauthenticated, "The token must name a subject, a session and a tenant.", 0}
-	forbidden       = refusal{http.StatusForbidden, contracts.ErrorCodeForbidden, "This page, or this token, may not connect.", 0}
+	unauthenticated = problem.Problem{Status: http.StatusUnauthorized, Code: contracts.ErrorCodeUnauthenticated, Detail: "The token must name a subject, a session and a tenant."}
+	forbidden       = problem.Problem{Status: http.StatusForbidden, Code: contracts.ErrorCodeForbidden, Detail: "This page, or this token, may not connect."}
 )
 
-// refusalOf is the answer where Issue ended with err.
-func refusalOf(err error, now time.Time) refusal {
+// problemOf is the answer where Issue ended with err.
+func problemOf(err error, now time.Time) problem.Problem {
 	switch {
 	case err == nil:
-		return refusal{}
+		return problem.Problem{}
 	case errors.Is(err, ticket.ErrTooMany):
 		wait := ticket.Begin(now).Add(ticket.Window).Sub(now)
-		return refusal{http.StatusTooManyRequests, contracts.ErrorCodeRateLimited, "Too many tickets were asked for.", wait}
+		return problem.Problem{Status: http.StatusTooManyRequests, Code: contracts.ErrorCodeRateLimited, Detail: "Too many tickets were asked for.", After: wait}
 	case fault.KindOf(err) == fault.Invalid: // a subject or session too long for the store
 		return unauthenticated
 	}
-	return refusal{http.StatusServiceUnavailable, contracts.ErrorCodeUnavailable, "Try again later.", 2 * time.Second}
+	return problem.Problem{Status: http.StatusServiceUnavailable, Code: contracts.ErrorCodeUnavailable, Detail: "Try again later.", After: 2 * time.Second}
 }
-
-func (r refusal) answer(requestID string) events.APIGatewayV2HTTPResponse {
-	problem := contracts.ProblemV1{
-		Type: "about:blank", Title: http.StatusText(r.status), Status: int64(r.status), Code: r.code, Detail: &r.detail,
-	}
-	if requestID != "" {
-		problem.Instance = &requestID
-	}
-	if r.after == 0 {
-		return answer(r.status, "application/problem+json", problem)
-	}
-	ms := r.after.Milliseconds() + 1
-	problem.RetryAfterMS = &ms
-	a := answer(r.status, "application/problem+json", problem)
-	a.Headers["Retry-After"] = strconv.FormatInt((ms+999)/1000, 10)
-	return a
-}
-
-func answer(status int, mediaType string, document any) events.APIGatewayV2HTTPResponse {
-	body, err := json.Marshal(document)
-	if err != nil {
-		panic(err) // texts and numbers always have a form
-	}
-	return events.APIGatewayV2HTTPResponse{
-		StatusCode: status,
-		Headers:    map[string]string{"Content-Type": mediaType, "Cache-Control": "no-store"},
-		Body:       string(body),
-	}
-}
-
-// timestamp is contracts/schemas/defs/timestamp.json.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

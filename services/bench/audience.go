@@ -89,6 +89,7 @@ func (a *audience) Subscribe(context.Context, string, registry.Subscription) (re
 	return registry.Status{}, nil
 }
 func (a *audience) Blame(context.Context, string, bool) (int, error) { return 0, nil }
+func (a *audience) Charge(context.Context, string, int) error        { return nil }
 func (a *audience) Owned(context.Context, registry.Owner) ([]registry.Connection, error) {
 	return nil, nil
 }

@@ -20,9 +20,9 @@
 // A message is deleted when, for every connection that the registry named in a read which began after
 // the message was received, this state of the entity or a later one was posted, or the connection is
 // gone, or it does not match and did not, or it was marked in the registry as one that must
-// synchronise. Until then the message is kept hidden; if the worker dies, it comes back. What was posted
-// already is then posted again; that is harmless, because updates carry versions and the browser keeps
-// the newest.
+// synchronise, or it was told that its permission has ended. Until then the message is kept hidden; if
+// the worker dies, it comes back. What was posted already is then posted again; that is harmless, because
+// updates carry versions and the browser keeps the newest.
 //
 // A message that is not a valid event goes to the dead-letter queue at once, with the reason, and
 // does not touch the others.
@@ -45,6 +45,8 @@ type Config struct {
 	Registry registry.Registry
 	Gateway  gateway.Gateway
 	Log      *slog.Logger
+	// Closer closes connections whose permission has ended. Nil: they are told so, and stay open.
+	Closer gateway.Closer
 	// Meter is told what happens. Defaults to nobody.
 	Meter Meter
 

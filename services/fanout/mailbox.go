@@ -24,6 +24,7 @@ type mailbox struct {
 	detached bool // marked in the registry as one that must synchronise; no message waits for it
 	owed     bool // it is to be told so with the next post
 	told     bool // it was told
+	ended    bool // its permission has ended: it is to be told so, and nothing else
 }
 
 type boxState uint8

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iops-dashboard/live/contracts"
+	frames "github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/gateway"
 )
 
@@ -87,6 +89,11 @@ func (t *tenant) sweepPlans() {
 func (p *plan) frames() []frame {
 	p.once.Do(func() { p.made = pack(p.entries, time.Now()) })
 	return p.made
+}
+
+// reconnectFrame tells a browser to move at once.
+func reconnectFrame(at time.Time) *gateway.Frame {
+	return gateway.NewFrame(frames.Reconnect(contracts.ReconnectReasonLifetime, 0, at))
 }
 
 // resyncFrame tells a browser to synchronise at once.

@@ -17,17 +17,21 @@ func (e *engine) serve(box *mailbox, room []target) {
 		return
 	}
 	e.mu.Lock()
-	owed := box.owed
+	owed, ended := box.owed, box.ended
 	d := box.tenant.draw(box, room)
 	e.mu.Unlock()
 
 	v, err := delivered, error(nil)
 	permits := 1 // the one above
-	if owed {
+	switch {
+	case ended:
+		v, err = e.dismiss(box, &permits)
+		owed = owed && v != delivered
+	case owed:
 		v, err = e.postFrame(box, frame{post: resyncFrame(time.Now())}, &permits)
 		owed = v != delivered
 	}
-	if d.plan != nil {
+	if d.plan != nil && !ended {
 		for _, f := range d.plan.frames() {
 			if v != delivered {
 				break
@@ -35,7 +39,7 @@ func (e *engine) serve(box *mailbox, room []target) {
 			v, err = e.postFrame(box, f, &permits)
 		}
 	}
-	if v.marks() && !e.mark(box, v, err) {
+	if v.marks() && !ended && !e.mark(box, v, err) { // that it has ended, the registry knows
 		v = again // the messages wait until the mark is made
 	}
 	e.finish(box, d, owed, v, err)
@@ -80,6 +84,24 @@ func (e *engine) postFrame(box *mailbox, f frame, permits *int) (verdict, error)
 		}
 	}
 	return delivered, nil
+}
+
+// dismiss tells a connection whose permission has ended to move, and closes it. One that cannot be closed is dismissed
+// again, less and less often, and no message waits for that.
+func (e *engine) dismiss(box *mailbox, permits *int) (verdict, error) {
+	v, err := e.postFrame(box, frame{post: reconnectFrame(time.Now())}, permits)
+	if v != delivered || e.Closer == nil {
+		return v, err
+	}
+	if !e.pace.wait(e.ctx) {
+		return interrupted, e.ctx.Err()
+	}
+	if err := e.Closer.Disconnect(e.ctx, box.id, e.PostTimeout); err != nil {
+		e.Log.WarnContext(e.ctx, "connection not closed, whose permission has ended", registry.LogID(box.id),
+			"kind", fault.KindOf(err).String(), "error", err.Error())
+		return slow, err
+	}
+	return closed, nil
 }
 
 // mark notes durably that a connection must synchronise, and reports whether it did. It is noted each time: a

@@ -76,7 +76,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		log:      &lines{},
 	}
 	config := Config{
-		Queue: r.queue, Registry: r.registry, Gateway: r.gateway,
+		Queue: r.queue, Registry: r.registry, Gateway: r.gateway, Closer: r.gateway,
 		Log:   slog.New(slog.NewJSONHandler(r.log, nil)),
 		Meter: r,
 	}
@@ -174,6 +174,10 @@ func (r *rig) frames(id string) string {
 			frames = append(frames, "RESYNC")
 			continue
 		}
+		if reconnect(f) {
+			frames = append(frames, "RECONNECT")
+			continue
+		}
 		var updates []string
 		for _, u := range read(r.t, f) {
 			updates = append(updates, fmt.Sprintf("%s@%d", u.EntityID, u.Version.Revision))
@@ -187,6 +191,11 @@ func (r *rig) frames(id string) string {
 func resync(frame []byte) bool {
 	var f contracts.ResyncFrameV1
 	return json.Unmarshal(frame, &f) == nil && f.Type == contracts.ResyncFrameV1Type && contracts.ValidateProducer(contracts.KindResyncFrameV1, frame) == nil
+}
+
+func reconnect(frame []byte) bool {
+	var f contracts.ReconnectFrameV1
+	return json.Unmarshal(frame, &f) == nil && f.Type == contracts.ReconnectFrameV1Type && contracts.ValidateProducer(contracts.KindReconnectFrameV1, frame) == nil
 }
 
 func (r *rig) wantFrames(id, want string) {

@@ -247,7 +247,10 @@ func (e *engine) meet(t *tenant, r *round, w registry.Watcher) {
 	if w.Resync && !box.told {
 		box.owed = true
 	}
-	if p.cursor < c.head || box.owed {
+	if w.Ended {
+		box.ended = true
+	}
+	if p.cursor < c.head || box.owed || box.ended {
 		e.enqueue(box)
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/problem"
 )
 
 // answer is a document that was asked for, and what the log tells of it.
@@ -54,17 +55,6 @@ func matches(ifNoneMatch, tag string) bool {
 	return false
 }
 
-// refusal is a problem to be. It is an error that the client can mend, unless its status is 503.
-type refusal struct {
-	status        int
-	code          contracts.ErrorCode
-	detail        string
-	pointer, rule string
-	after         time.Duration // when to try again; zero: not at all
-}
-
-func (r refusal) Error() string { return "query: " + string(r.code) + ": " + r.detail }
-
 // The time after which a client is to try again when the fault is ours: it differs, so that not all come
 // back at the same time.
 const (
@@ -75,46 +65,28 @@ const (
 // maxText is the longest pointer or detail that the contract allows.
 const maxText = 1024
 
-// refusalOf is the problem that an error is to the client.
-func refusalOf(err error) refusal {
-	if r, ok := errors.AsType[refusal](err); ok {
-		return r
+// problemOf is the problem that an error is to the client.
+func problemOf(err error) problem.Problem {
+	if p, ok := errors.AsType[problem.Problem](err); ok {
+		return p
 	}
-	if fault, ok := errors.AsType[contracts.Invalid](err); ok {
-		r := refusal{status: http.StatusBadRequest, code: contracts.ErrorCodeInvalid, pointer: fault.Pointer, rule: fault.Keyword}
-		if len(r.pointer) > maxText {
-			r.pointer = ""
+	if invalid, ok := errors.AsType[contracts.Invalid](err); ok {
+		p := problem.Problem{Status: http.StatusBadRequest, Code: contracts.ErrorCodeInvalid, Pointer: invalid.Pointer, Rule: invalid.Keyword}
+		if len(p.Pointer) > maxText {
+			p.Pointer = ""
 		}
-		r.detail = strings.TrimSpace(strings.TrimPrefix(r.pointer, "/")+" "+fault.Message) + "."
-		if len(r.detail) > maxText {
-			r.detail = fault.Message + "."
+		p.Detail = strings.TrimSpace(strings.TrimPrefix(p.Pointer, "/")+" "+invalid.Message) + "."
+		if len(p.Detail) > maxText {
+			p.Detail = invalid.Message + "."
 		}
-		return r
+		return p
 	}
-	return refusal{
-		status: http.StatusServiceUnavailable, code: contracts.ErrorCodeUnavailable, detail: "Try again later.",
-		after: minRetry + rand.N(maxRetry-minRetry),
+	switch fault.KindOf(err) {
+	case fault.Transient, fault.Throttled:
+		return problem.Problem{
+			Status: http.StatusServiceUnavailable, Code: contracts.ErrorCodeUnavailable, Detail: "Try again later.",
+			After: minRetry + rand.N(maxRetry-minRetry),
+		}
 	}
-}
-
-func (r refusal) response(requestID string) events.APIGatewayV2HTTPResponse {
-	problem := contracts.ProblemV1{
-		Type: "about:blank", Title: http.StatusText(r.status), Status: int64(r.status), Code: r.code, Detail: &r.detail,
-	}
-	if requestID != "" {
-		problem.Instance = &requestID
-	}
-	if r.rule != "" {
-		problem.Rule = &r.rule
-	}
-	if r.rule != "" || r.pointer != "" {
-		problem.Pointer = &r.pointer
-	}
-	headers := map[string]string{"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-	if r.after > 0 {
-		ms := r.after.Milliseconds() + 1
-		problem.RetryAfterMS = &ms
-		headers["Retry-After"] = strconv.FormatInt((ms+999)/1000, 10)
-	}
-	return events.APIGatewayV2HTTPResponse{StatusCode: r.status, Headers: headers, Body: string(encode(problem))}
+	return problem.Problem{Status: http.StatusInternalServerError, Code: contracts.ErrorCodeUnavailable, Detail: "The fault is ours, and somebody must mend it."}
 }

@@ -2,14 +2,16 @@ package query_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,9 +19,12 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/identity"
+	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
+	"github.com/iops-dashboard/live/services/internal/view"
 	"github.com/iops-dashboard/live/services/query"
 )
 
@@ -33,20 +38,23 @@ func TestRefuses(t *testing.T) {
 		code          contracts.ErrorCode
 		pointer, rule string
 	}{
-		"no authorizer":        {metrics(func(r *events.APIGatewayV2HTTPRequest) { r.RequestContext.Authorizer = nil }), 401, unknown, "", ""},
-		"another authorizer":   {metrics(func(r *events.APIGatewayV2HTTPRequest) { r.RequestContext.Authorizer.JWT = nil }), 401, unknown, "", ""},
-		"no subject":           {insights(claim("sub", "")), 401, unknown, "", ""},
-		"no session":           {insights(claim("sid", "")), 401, unknown, "", ""},
-		"no tenant":            {entity("student", "stu_1", claim("custom:tenant", "")), 401, unknown, "", ""},
-		"a claim by the way":   {metrics(claim("custom:tenant", ""), claim("tenant", "acme")), 401, unknown, "", ""},
-		"a tenant like a key":  {metrics(claim("custom:tenant", "acme#student")), 401, unknown, "", ""},
-		"types that are none":  {metrics(claim("entity_types", " ")), 403, forbidden, "", ""},
-		"everything":           {metrics(claim("entity_types", "*")), 403, forbidden, "", ""},
-		"another type":         {metrics(claim("entity_types", "tutor"), with("entity_type", "student")), 403, forbidden, "/entity_type", ""},
-		"an entity of another": {entity("student", "stu_1", claim("entity_types", "tutor")), 403, forbidden, "/type", ""},
-		"no insights":          {insights(claim("entity_types", "[student tutor]")), 403, forbidden, "", ""},
+		"no authorizer":         {metrics(func(r *events.APIGatewayV2HTTPRequest) { r.RequestContext.Authorizer = nil }), 401, unknown, "", ""},
+		"another authorizer":    {metrics(func(r *events.APIGatewayV2HTTPRequest) { r.RequestContext.Authorizer.JWT = nil }), 401, unknown, "", ""},
+		"no subject":            {insights(claim("sub", "")), 401, unknown, "", ""},
+		"no session":            {insights(claim("sid", "")), 401, unknown, "", ""},
+		"no tenant":             {entity("student", "stu_1", claim("custom:tenant", "")), 401, unknown, "", ""},
+		"a claim by the way":    {metrics(claim("custom:tenant", ""), claim("tenant", "acme")), 401, unknown, "", ""},
+		"a tenant like a key":   {metrics(claim("custom:tenant", "acme#student")), 401, unknown, "", ""},
+		"types that are none":   {metrics(claim("entity_types", " ")), 403, forbidden, "", ""},
+		"everything":            {metrics(claim("entity_types", "*")), 403, forbidden, "", ""},
+		"another type":          {metrics(claim("entity_types", "tutor"), with("entity_type", "student")), 403, forbidden, "/entity_type", ""},
+		"an entity of another":  {entity("student", "stu_1", claim("entity_types", "tutor")), 403, forbidden, "/type", ""},
+		"no insights":           {insights(claim("entity_types", "[student tutor]")), 403, forbidden, "", ""},
+		"nothing but insights":  {metrics(claim("entity_types", "insight")), 403, forbidden, "", ""},
+		"no type that there is": {metrics(claim("entity_types", "classroom")), 403, forbidden, "", ""},
 
-		"no such route":         {request("GET /tickets"), 404, missing, "", ""},
+		"no such route":         {request("$default"), 404, missing, "", ""},
+		"no route, and nobody":  {request("$default", claim("sub", "")), 401, unknown, "", ""},
 		"no such entity":        {entity("student", "stu_1"), 404, missing, "", ""},
 		"no id":                 {entity("student", ""), 404, missing, "", ""},
 		"a long id":             {entity("student", strings.Repeat("x", 1025)), 404, missing, "", ""},
@@ -107,23 +115,29 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// What heals by itself is worth another try, and the rest is not.
 func TestAnOutageIsToldApart(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []fault.Kind{fault.Transient, fault.Throttled, fault.Denied, fault.Internal} {
+	for kind, status := range map[fault.Kind]int{fault.Transient: 503, fault.Throttled: 503, fault.Denied: 500, fault.Internal: 500, fault.Invalid: 500} {
 		for name, request := range map[string]events.APIGatewayV2HTTPRequest{"metrics": metrics(), "insights": insights(), "entity": entity("student", "stu_1")} {
 			t.Run(name+" "+kind.String(), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
 				failure := fault.Newf("state", kind, "secret insides")
-				handler, err := query.New(query.Config{State: broken{r.table, failure}, Auth: query.AuthOpen, Log: slog.New(slog.NewJSONHandler(r.log, nil))})
+				handler, err := query.New(query.Config{State: broken{r.table, failure}, Auth: identity.AuthOpen, Log: slog.New(slog.NewJSONHandler(r.log, nil))})
 				if err != nil {
 					t.Fatal(err)
 				}
 				r.handler = handler
 				response := r.ask(t, request)
-				p := r.problem(t, response, 503, contracts.ErrorCodeUnavailable)
+				p := r.problem(t, response, status, contracts.ErrorCodeUnavailable)
 				seconds, err := strconv.Atoi(response.Headers["Retry-After"])
-				if err != nil || p.RetryAfterMS == nil || *p.RetryAfterMS < 1000 || *p.RetryAfterMS > 4001 || int64(seconds) != (*p.RetryAfterMS+999)/1000 {
+				switch {
+				case status == 500:
+					if p.RetryAfterMS != nil || response.Headers["Retry-After"] != "" {
+						t.Errorf("try again after %v ms, %s s", p.RetryAfterMS, response.Headers["Retry-After"])
+					}
+				case err != nil || p.RetryAfterMS == nil || *p.RetryAfterMS < 1000 || *p.RetryAfterMS > 4001 || int64(seconds) != (*p.RetryAfterMS+999)/1000:
 					t.Errorf("try again after %v ms, %s s", p.RetryAfterMS, response.Headers["Retry-After"])
 				}
 				if !strings.Contains(r.log.String(), kind.String()) || !strings.Contains(r.log.String(), `"level":"ERROR"`) {
@@ -148,8 +162,8 @@ func (b broken) Page(context.Context, state.Range, string, int) (state.Page, err
 	return state.Page{}, b.err
 }
 
-func (b broken) List(context.Context, state.Range) iter.Seq2[[]state.Entry, error] {
-	return func(yield func([]state.Entry, error) bool) { yield(nil, b.err) }
+func (b broken) Latest(context.Context, state.Range, int) ([]state.Entry, string, error) {
+	return nil, "", b.err
 }
 
 // crossed is a table that mixes up tenants.
@@ -160,9 +174,9 @@ func (c crossed) Page(ctx context.Context, r state.Range, after string, limit in
 	return c.Table.Page(ctx, r, after, limit)
 }
 
-func (c crossed) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry, error] {
+func (c crossed) Latest(ctx context.Context, r state.Range, limit int) ([]state.Entry, string, error) {
 	r.Tenant = "umbrella"
-	return c.Table.List(ctx, r)
+	return c.Table.Latest(ctx, r, limit)
 }
 
 // Nothing crosses a tenant, even if the table is wrong.
@@ -172,8 +186,8 @@ func TestRowsOfAnotherTenantAreNotShown(t *testing.T) {
 		rows := 0
 		r := newRig(t)
 		handler, err := query.New(query.Config{
-			State: crossed{r.table}, Auth: query.AuthTicket, Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types"},
-			Log: slog.New(slog.NewJSONHandler(r.log, nil)), Crossed: func(n int) { rows += n },
+			State: crossed{r.table}, Auth: identity.AuthTicket, Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types"},
+			Revocations: r.registry, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Crossed: func(n int) { rows += n },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -181,10 +195,38 @@ func TestRowsOfAnotherTenantAreNotShown(t *testing.T) {
 		r.handler = handler
 		r.put(t, state.Key{Tenant: "umbrella", EntityType: "student", EntityID: "stu_1"}, `{"health_score":1}`)
 		r.insight(t, "umbrella", "stu_1", 0, 50)
-		r.problem(t, r.ask(t, request), 503, contracts.ErrorCodeUnavailable)
+		r.problem(t, r.ask(t, request), 500, contracts.ErrorCodeUnavailable)
 		if rows != 1 {
 			t.Errorf("%s: %d rows were counted", name, rows)
 		}
+	}
+}
+
+// mixed is a table that mixes up types.
+type mixed struct{ *memstate.Table }
+
+func (m mixed) Page(ctx context.Context, r state.Range, after string, limit int) (state.Page, error) {
+	r.EntityType = "tutor"
+	return m.Table.Page(ctx, r, after, limit)
+}
+
+// Nothing is shown to who may not see it, even if the table is wrong.
+func TestRowsOfAnotherTypeAreNotShown(t *testing.T) {
+	t.Parallel()
+	rows := 0
+	r := newRig(t)
+	r.put(t, state.Key{Tenant: "acme", EntityType: "tutor", EntityID: "tut_1"}, `{"avg_rating":4}`)
+	handler, err := query.New(query.Config{
+		State: mixed{r.table}, Auth: identity.AuthTicket, Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types"},
+		Revocations: r.registry, Log: slog.New(slog.NewJSONHandler(r.log, nil)), Crossed: func(n int) { rows += n },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.handler = handler
+	r.problem(t, r.ask(t, metrics(claim("entity_types", "student"))), 500, contracts.ErrorCodeUnavailable)
+	if rows != 1 {
+		t.Errorf("%d rows were counted", rows)
 	}
 }
 
@@ -208,7 +250,6 @@ func TestWhoMaySeeWhat(t *testing.T) {
 		"one type":              {metrics(with("entity_type", "tutor")), []string{"tutor/acme"}},
 		"one that they may":     {metrics(with("entity_type", "tutor"), claim("entity_types", "tutor subject")), []string{"tutor/acme"}},
 		"those that they may":   {metrics(claim("entity_types", "[tutor subject insight]")), []string{"subject/acme", "tutor/acme"}},
-		"none that there is":    {metrics(claim("entity_types", "insight")), []string{}},
 		"an empty parameter":    {metrics(with("entity_type", "", "where", "", "fields", "", "cursor", "")), []string{"region/acme", "student/acme", "subject/acme", "tutor/acme"}},
 	} {
 		if got := names(r.metricsPage(t, tc.request).Data); !slices.Equal(got, tc.want) {
@@ -221,7 +262,7 @@ func TestWhoMaySeeWhat(t *testing.T) {
 			t.Errorf("%s: %+v", tenant, page.Data)
 		}
 	}
-	open := newRig(t, func(c *query.Config) { c.State, c.Auth = r.table, query.AuthOpen })
+	open := newRig(t, func(c *query.Config) { c.State, c.Auth = r.table, identity.AuthOpen })
 	// In an open system nobody is believed, for nobody has looked at the token.
 	if got := names(open.metricsPage(t, metrics(with("entity_type", "tutor"))).Data); !slices.Equal(got, []string{"tutor/default"}) {
 		t.Errorf("an open system shows %q", got)
@@ -369,19 +410,65 @@ func TestCursors(t *testing.T) {
 	}
 }
 
+// Anybody can make a cursor: what it leads to must be a place in the table all the same.
+func TestCursorsThatSomebodyMade(t *testing.T) {
+	t.Parallel()
+	made := func(route, entityType, position string, types ...string) func(*events.APIGatewayV2HTTPRequest) {
+		set, err := view.Compile([]contracts.ViewV1{{EntityType: contracts.ViewType(entityType)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		question := frame.Encode(append([]string{route, "acme", set.Spec()}, types...))
+		sum := sha256.Sum256(append(question, "\n"+position...))
+		return with("cursor", base64.RawURLEncoding.EncodeToString(append(sum[:9:9], position...)))
+	}
+	students := func(position string) events.APIGatewayV2HTTPRequest {
+		return metrics(with("entity_type", "student"), made("GET /metrics", "student", position, "student"))
+	}
+	found := func(position string) events.APIGatewayV2HTTPRequest {
+		return insights(made("GET /insights", "insight", position, "insight"))
+	}
+	for name, tc := range map[string]struct {
+		request events.APIGatewayV2HTTPRequest
+		good    bool
+	}{
+		"an id":                {students("student\na"), true},
+		"the longest":          {students("student\n" + strings.Repeat("x", 1024)), true},
+		"a longer one":         {students("student\n" + strings.Repeat("x", 1025)), false},
+		"bytes":                {students("student\n\xff"), false},
+		"another type":         {students("tutor\na"), false},
+		"no type":              {students("\na"), false},
+		"a place of insights":  {found("1795000000000\ninsight/a\tb"), true},
+		"a time that is none":  {found("soon\ninsight/a\tb"), false},
+		"bytes among insights": {found("1795000000000\n\xff"), false},
+	} {
+		r := newRig(t)
+		response := r.ask(t, tc.request)
+		if tc.good {
+			if response.StatusCode != http.StatusOK {
+				t.Errorf("%s: status %d, %s", name, response.StatusCode, response.Body)
+			}
+			continue
+		}
+		if p := r.problem(t, response, 400, contracts.ErrorCodeInvalid); p.Pointer == nil || *p.Pointer != "/cursor" {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
+
 // A page ends where the contract says, and also where nothing matches.
 func TestPagesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	reads := 0
-	r.table.OnPage = func(context.Context, state.Range, int) error { reads++; return nil }
+	var reads atomic.Int64
+	r.table.OnPage = func(context.Context, state.Range, int) error { reads.Add(1); return nil }
 	for n := range 1001 {
 		r.put(t, student(fmt.Sprintf("s%04d", n)), `{"health_score":7}`)
 	}
 	request := metrics(with("entity_type", "student"))
 	page := r.metricsPage(t, request)
-	if len(page.Data) != 1000 || page.Next == nil || reads != 1 {
-		t.Fatalf("a page of %d by %d reads", len(page.Data), reads)
+	if len(page.Data) != 1000 || page.Next == nil || reads.Load() != 1 {
+		t.Fatalf("a page of %d by %d reads", len(page.Data), reads.Load())
 	}
 	if last := r.metricsPage(t, metrics(with("entity_type", "student", "cursor", *page.Next))); len(last.Data) != 1 || last.Next != nil {
 		t.Errorf("the last page has %d", len(last.Data))
@@ -392,7 +479,7 @@ func TestPagesAreBounded(t *testing.T) {
 	}
 
 	few := newRig(t, func(c *query.Config) { c.State, c.PageReads = r.table, 400 })
-	reads = 0
+	reads.Store(0)
 	nothing := with("where", `[{"attribute":"health_score","operator":"gt","value":7}]`)
 	pages := 0
 	for request := metrics(nothing); ; pages++ {
@@ -405,8 +492,8 @@ func TestPagesAreBounded(t *testing.T) {
 		}
 		with("cursor", *page.Next)(&request)
 	}
-	if pages != 2 || reads > 8 {
-		t.Errorf("%d pages with a next one, by %d reads", pages, reads)
+	if pages != 2 || reads.Load() > 8 {
+		t.Errorf("%d pages with a next one, by %d reads", pages, reads.Load())
 	}
 }
 
@@ -460,7 +547,7 @@ func TestRowsThatCannotBeReadAreLeftOut(t *testing.T) {
 		t.Errorf("got %+v", got.Data)
 	}
 	r.log.Reset()
-	r.problem(t, r.ask(t, entity("student", "large")), 503, contracts.ErrorCodeUnavailable)
+	r.problem(t, r.ask(t, entity("student", "large")), 500, contracts.ErrorCodeUnavailable)
 }
 
 func TestALogLineTellsNobodysBusiness(t *testing.T) {
@@ -488,14 +575,15 @@ func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	table, log := memstate.New(epoch), slog.New(slog.DiscardHandler)
 	for name, c := range map[string]query.Config{
-		"no state":      {Auth: query.AuthOpen, Log: log},
-		"no log":        {State: table, Auth: query.AuthOpen},
-		"no auth":       {State: table, Log: log},
-		"another auth":  {State: table, Auth: "maybe", Log: log},
-		"no claims":     {State: table, Auth: query.AuthTicket, Log: log},
-		"no types":      {State: table, Auth: query.AuthTicket, Log: log, Claims: identity.Claims{Tenant: "tenant"}},
-		"large pages":   {State: table, Auth: query.AuthOpen, Log: log, PageRows: 1001},
-		"less than one": {State: table, Auth: query.AuthOpen, Log: log, PageReads: -1},
+		"no state":       {Auth: identity.AuthOpen, Log: log},
+		"no log":         {State: table, Auth: identity.AuthOpen},
+		"no auth":        {State: table, Log: log},
+		"another auth":   {State: table, Auth: "maybe", Log: log},
+		"no claims":      {State: table, Auth: identity.AuthTicket, Log: log, Revocations: &memregistry.Registry{}},
+		"no types":       {State: table, Auth: identity.AuthTicket, Log: log, Revocations: &memregistry.Registry{}, Claims: identity.Claims{Tenant: "tenant"}},
+		"no revocations": {State: table, Auth: identity.AuthTicket, Log: log, Claims: identity.Claims{Tenant: "tenant", EntityTypes: "types"}},
+		"large pages":    {State: table, Auth: identity.AuthOpen, Log: log, PageRows: 1001},
+		"less than one":  {State: table, Auth: identity.AuthOpen, Log: log, PageReads: -1},
 	} {
 		if _, err := query.New(c); err == nil {
 			t.Errorf("New accepts %s", name)

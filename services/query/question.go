@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/iops-dashboard/live/contracts"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/identity"
+	"github.com/iops-dashboard/live/services/internal/problem"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/view"
 )
@@ -25,7 +26,7 @@ type question struct {
 
 // text names the question. No two have the same.
 func (q question) text() string {
-	return string(encode(append([]string{q.route, q.tenant, q.set.Spec()}, q.types...)))
+	return string(frame.Encode(append([]string{q.route, q.tenant, q.set.Spec()}, q.types...)))
 }
 
 // watch sets the view of the question; where is its JSON. A fault points to the parameters of those names.
@@ -38,7 +39,7 @@ func (q question) watch(entityType string, where json.RawMessage, fields []strin
 		v["fields"] = fields
 	}
 	// The contract of a view is that of the command that carries it.
-	document := encode(map[string]any{"action": contracts.SyncCommandV1Action, "sync_id": 1, "views": []any{v}})
+	document := frame.Encode(map[string]any{"action": contracts.SyncCommandV1Action, "sync_id": 1, "views": []any{v}})
 	err := contracts.ValidateProducer(contracts.KindSyncCommandV1, document)
 	var command contracts.SyncCommandV1
 	if err == nil {
@@ -89,6 +90,9 @@ func readMetrics(who identity.Identity, p parameters) (question, error) {
 				q.types = append(q.types, string(t))
 			}
 		}
+		if len(q.types) == 0 {
+			return q, forbidden("")
+		}
 		slices.Sort(q.types) // the order of pages must not change with a release
 	case !slices.Contains(contracts.EntityTypes(), contracts.EntityType(of)):
 		return q, contracts.Invalid{Pointer: "/entity_type", Keyword: "enum", Message: "is no entity type"}
@@ -122,15 +126,15 @@ func readInsights(who identity.Identity, p parameters) (question, error) {
 			named = append(named, name)
 		}
 	}
-	compare("since", "timestamp", encode(p["since"]))
+	compare("since", "timestamp", frame.Encode(p["since"]))
 	number := json.RawMessage(p["min_risk"])
 	if !json.Valid(number) {
-		number = encode(p["min_risk"]) // a text, which is refused
+		number = frame.Encode(p["min_risk"]) // a text, which is refused
 	}
 	compare("min_risk", "risk_score", number)
 	var conditions json.RawMessage
 	if where != nil {
-		conditions = encode(where)
+		conditions = frame.Encode(where)
 	}
 	q, err := q.watch(string(contracts.ViewTypeInsight), conditions, p.fields())
 	if fault, ok := errors.AsType[contracts.Invalid](err); ok {
@@ -159,19 +163,8 @@ func readEntity(who identity.Identity, path, p parameters) (question, error) {
 	return q.watch(of, nil, p.fields())
 }
 
-var notFound = refusal{status: http.StatusNotFound, code: contracts.ErrorCodeNotFound, detail: "There is no such thing, or none that you may see."}
+var notFound = problem.Problem{Status: http.StatusNotFound, Code: contracts.ErrorCodeNotFound, Detail: "There is no such thing, or none that you may see."}
 
-func forbidden(pointer string) refusal {
-	return refusal{status: http.StatusForbidden, code: contracts.ErrorCodeForbidden, pointer: pointer, detail: "You may not see this."}
-}
-
-// encode writes what has a JSON form.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // which would make some ids six times as long
-	if err := encoder.Encode(v); err != nil {
-		panic("query: " + err.Error())
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+func forbidden(pointer string) problem.Problem {
+	return problem.Problem{Status: http.StatusForbidden, Code: contracts.ErrorCodeForbidden, Pointer: pointer, Detail: "You may not see this."}
 }

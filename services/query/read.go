@@ -3,28 +3,28 @@ package query
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/frame"
 	"github.com/iops-dashboard/live/services/internal/identity"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/view"
 )
 
-// timestampForm is contracts/schemas/defs/timestamp.json.
-const timestampForm = "2006-01-02T15:04:05.000Z"
+// Ahead is how many reads a page of /metrics has in flight at most.
+const Ahead = 3
 
-// readable reports whether a page can carry the row: the normalizer lets no other through.
-func readable(e state.Entry) bool {
-	return len(e.Image) <= contracts.MaxEventBytes && json.Valid(e.Image)
-}
-
-// metrics reads the pages of one type after the other.
+// metrics reads the pages of one type after the other; when the first has ended, those of the others are begun at a
+// time. When the time is up, it answers with what there is.
 func (q *Query) metrics(ctx context.Context, who identity.Identity, asked parameters) (answer, error) {
 	question, err := readMetrics(who, asked)
 	if err != nil {
@@ -34,25 +34,22 @@ func (q *Query) metrics(ctx context.Context, who identity.Identity, asked parame
 	if err != nil {
 		return answer{}, err
 	}
-	at := 0
-	if of != "" {
-		at = max(0, slices.Index(question.types, of)) // the question is the same, so it is there
-	}
+	types := question.types[max(0, slices.Index(question.types, of)):]
 	p := q.newPage(question)
-	for ; at < len(question.types); at++ {
-		of := question.types[at]
+	var ahead map[string]state.Page
+	for i, of := range types {
 		for more := true; more; more = after != "" {
-			if p.read >= q.config.PageReads {
-				return p.answer(question.cursor(of, after)), nil
+			part, ok := ahead[of]
+			if delete(ahead, of); !ok {
+				if p.read >= q.config.PageReads {
+					return p.answer(question.cursor(of, after)), nil
+				}
+				part, err = q.part(ctx, who, of, after, p)
+				p.read += part.Read
 			}
-			part, err := q.config.State.Page(ctx, state.Range{Tenant: who.Tenant, EntityType: of}, after, min(p.room(), q.config.PageReads-p.read))
 			if err != nil {
-				return answer{}, err
+				return p.orEnd(ctx, err, of, after)
 			}
-			if err := q.own(who.Tenant, part.Entries); err != nil {
-				return answer{}, err
-			}
-			p.read += part.Read
 			for _, e := range part.Entries {
 				if !p.addEntity(e) {
 					return p.answer(question.cursor(of, after)), nil
@@ -60,9 +57,57 @@ func (q *Query) metrics(ctx context.Context, who identity.Identity, asked parame
 				after = e.EntityID
 			}
 			after = part.Last
+			p.begun = true
+		}
+		if next := types[i+1:]; i == 0 && len(next) > 1 && p.read < q.config.PageReads {
+			if ahead, err = q.readAhead(ctx, who, next, p); err != nil {
+				return p.orEnd(ctx, err, next[0], "")
+			}
 		}
 	}
 	return p.answer(""), nil
+}
+
+// part reads a part of a type, from behind an id, and no more than the page may take.
+func (q *Query) part(ctx context.Context, who identity.Identity, of, after string, p *page) (state.Page, error) {
+	limit := min(p.room(), q.config.PageReads-p.read)
+	part, err := q.config.State.Page(ctx, state.Range{Tenant: who.Tenant, EntityType: of}, after, limit)
+	if err != nil {
+		return state.Page{}, err
+	}
+	return part, q.own(who, part.Entries)
+}
+
+// readAhead reads the first parts of types at a time. What the page then has no room for was read in vain: that
+// happens once for each type that has ended, and not to a page that one type fills.
+func (q *Query) readAhead(ctx context.Context, who identity.Identity, types []string, p *page) (map[string]state.Page, error) {
+	parts := make([]state.Page, len(types))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(Ahead)
+	for i, of := range types {
+		group.Go(func() (err error) {
+			parts[i], err = q.part(ctx, who, of, "", p)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	ahead := map[string]state.Page{}
+	for i, of := range types {
+		ahead[of] = parts[i]
+		p.read += parts[i].Read
+	}
+	return ahead, nil
+}
+
+// orEnd is the answer where a read failed: the page ends there if only its time is up. Where nothing was read at all
+// that is an outage, for the next try would end the same.
+func (p *page) orEnd(ctx context.Context, err error, of, after string) (answer, error) {
+	if p.begun && errors.Is(ctx.Err(), context.DeadlineExceeded) && fault.KindOf(err) == fault.Transient {
+		return p.answer(p.cursor(of, after)), nil
+	}
+	return answer{}, err
 }
 
 // found is an insight that the question matches.
@@ -85,23 +130,20 @@ func (q *Query) insights(ctx context.Context, who identity.Identity, asked param
 	if err != nil {
 		return answer{}, err
 	}
+	since, _ := time.Parse(time.RFC3339, asked["since"]) // zero if it is not given; the contract has looked at it
+	entries, err := state.LatestInsights(ctx, q.config.State, who.Tenant, since)
+	if err == nil {
+		err = q.own(who, entries)
+	}
+	if err != nil {
+		return answer{}, err
+	}
 	p := q.newPage(question)
+	p.read = len(entries)
 	var counted []found
-	for entries, err := range q.config.State.List(ctx, state.LatestInsights(who.Tenant, time.Now())) {
-		if err == nil {
-			err = q.own(who.Tenant, entries)
-		}
-		if err != nil {
-			return answer{}, err
-		}
-		p.read += len(entries)
-		for _, e := range entries {
-			if f, ok := p.find(e); ok {
-				counted = append(counted, f)
-			}
-		}
-		if len(counted) > 2*contracts.InsightLimit { // what does not count among some does not among all
-			counted = contracts.LatestInsights(counted, foundAt)
+	for _, e := range entries {
+		if f, ok := p.find(e); ok {
+			counted = append(counted, f)
 		}
 	}
 	for _, f := range contracts.LatestInsights(counted, foundAt) {
@@ -141,9 +183,9 @@ func (q *Query) entity(ctx context.Context, who identity.Identity, path, asked p
 	case !ok:
 		return answer{}, notFound
 	}
-	e := state.Entry{Key: key, Item: item}
+	e := state.Entry{Key: key, Item: item} // theirs, as own would say: an item has no other key than that asked for
 	update := contracts.UpdateV1{
-		EntityType: contracts.EntityType(key.EntityType), EntityID: id, Version: item.Version, WrittenAt: item.WrittenAt.UTC().Format(timestampForm),
+		EntityType: contracts.EntityType(key.EntityType), EntityID: id, Version: item.Version, WrittenAt: item.WrittenAt.UTC().Format(frame.TimestampForm),
 	}
 	if item.Image == nil {
 		// Rows of the metrics table have no time to live: what is gone was deleted.
@@ -151,18 +193,18 @@ func (q *Query) entity(ctx context.Context, who identity.Identity, path, asked p
 	} else {
 		fields, _ := question.set.Match(key.EntityType, view.NewImage(item.Image))
 		update.Operation, update.Attributes = contracts.UpdateOperationUpsert, fields.Project(key.EntityType, item.Image)
-		if !readable(e) {
+		if !e.Readable() {
 			return answer{}, fault.Newf(op, fault.Internal, "the row breaks its contract")
 		}
 	}
 	rows := []contracts.DigestRow{{Key: contracts.EntityDigestKey(key.EntityType, id), Version: item.Version}}
 	return answer{
 		tag: question.tag(rows, ""), rows: 1, read: 1,
-		body: encode(contracts.EntityReplyV1{Version: contracts.EntityReplyV1Version, Timestamp: now(), Data: update}),
+		body: frame.Encode(contracts.EntityReplyV1{Version: contracts.EntityReplyV1Version, Timestamp: now(), Data: update}),
 	}, nil
 }
 
-func now() string { return time.Now().UTC().Format(timestampForm) }
+func now() string { return time.Now().UTC().Format(frame.TimestampForm) }
 
 const (
 	// maxRows is the most that the contracts of pages allow.
@@ -180,6 +222,7 @@ type page struct {
 	rows       []contracts.DigestRow
 	last       contracts.FoundInsight // the insight that was added last
 	read       int                    // rows of the table, without tombstones in a list
+	begun      bool                   // a part of a type was read
 	unreadable int
 }
 
@@ -198,13 +241,13 @@ func (p *page) addEntity(e state.Entry) bool {
 	if !ok {
 		return true
 	}
-	if !readable(e) {
+	if !e.Readable() {
 		p.unreadable++
 		return true
 	}
 	return p.add(contracts.EntityDigestKey(e.EntityType, e.EntityID), e.Version, contracts.UpdateV1{
 		EntityType: contracts.EntityType(e.EntityType), EntityID: e.EntityID, Operation: contracts.UpdateOperationUpsert,
-		Version: e.Version, Attributes: fields.Project(e.EntityType, e.Image), WrittenAt: e.WrittenAt.UTC().Format(timestampForm),
+		Version: e.Version, Attributes: fields.Project(e.EntityType, e.Image), WrittenAt: e.WrittenAt.UTC().Format(frame.TimestampForm),
 	})
 }
 
@@ -216,7 +259,7 @@ func (p *page) find(e state.Entry) (found, bool) {
 	}
 	var read struct{ Timestamp time.Time }
 	id, ok := e.InsightID()
-	if !ok || !readable(e) || json.Unmarshal(e.Image, &read) != nil || read.Timestamp.IsZero() {
+	if !ok || !e.Readable() || json.Unmarshal(e.Image, &read) != nil || read.Timestamp.IsZero() {
 		p.unreadable++
 		return found{}, false
 	}
@@ -228,7 +271,7 @@ func (p *page) find(e state.Entry) (found, bool) {
 func (p *page) addInsight(f found) bool {
 	added := p.add(f.at.Key, f.Version, contracts.InsightUpdateV1{
 		InsightID: f.id, Operation: contracts.UpdateOperationUpsert,
-		Version: f.Version, Attributes: f.fields.Project(state.InsightType, f.Image), WrittenAt: f.WrittenAt.UTC().Format(timestampForm),
+		Version: f.Version, Attributes: f.fields.Project(state.InsightType, f.Image), WrittenAt: f.WrittenAt.UTC().Format(frame.TimestampForm),
 	})
 	if added {
 		p.last = f.at
@@ -237,7 +280,7 @@ func (p *page) addInsight(f found) bool {
 }
 
 func (p *page) add(key string, version contracts.Version, update any) bool {
-	fragment := string(encode(update))
+	fragment := string(frame.Encode(update))
 	if p.rowsLeft == 0 || len(fragment)+1 > p.bytesLeft {
 		return false
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/identity"
+	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
 	"github.com/iops-dashboard/live/services/query"
@@ -36,6 +37,7 @@ type tester interface {
 // rig is a handler on a table in memory.
 type rig struct {
 	table    *memstate.Table
+	registry *memregistry.Registry
 	log      *bytes.Buffer
 	handler  *query.Query
 	sequence int
@@ -43,10 +45,10 @@ type rig struct {
 
 func newRig(t tester, edit ...func(*query.Config)) *rig {
 	t.Helper()
-	r := &rig{table: memstate.New(epoch), log: &bytes.Buffer{}}
+	r := &rig{table: memstate.New(epoch), registry: &memregistry.Registry{}, log: &bytes.Buffer{}}
 	c := query.Config{
-		State: r.table, Auth: query.AuthTicket, Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types"},
-		Log: slog.New(slog.NewJSONHandler(r.log, nil)),
+		State: r.table, Auth: identity.AuthTicket, Claims: identity.Claims{Tenant: "custom:tenant", EntityTypes: "entity_types"},
+		Revocations: r.registry, Log: slog.New(slog.NewJSONHandler(r.log, nil)),
 	}
 	for _, e := range edit {
 		e(&c)
@@ -117,7 +119,7 @@ func insights(edit ...func(*events.APIGatewayV2HTTPRequest)) events.APIGatewayV2
 }
 
 func entity(kind, id string, edit ...func(*events.APIGatewayV2HTTPRequest)) events.APIGatewayV2HTTPRequest {
-	r := request("GET /entities/{type}/{id}", edit...)
+	r := request("GET /entities/{type}/{id+}", edit...)
 	r.PathParameters = map[string]string{"type": kind, "id": id}
 	return r
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
+	"github.com/iops-dashboard/live/services/internal/summary/memsummary"
 	"github.com/iops-dashboard/live/services/session"
 )
 
@@ -143,8 +144,11 @@ func play(t *testing.T, s scenario) string {
 	w.table.PageSize = s.pageSize
 	// A page of the table takes its time, so that writes come between pages.
 	w.table.OnPage = func(context.Context, state.Range, int) error { time.Sleep(20 * time.Millisecond); return nil }
-	for range 2 { // sandboxes, which share nothing
-		one, err := session.NewSync(session.SyncConfig{Registry: w.registry, State: w.table, Gateway: w, Log: slog.New(slog.DiscardHandler)})
+	summaries := &memsummary.Store{}
+	for range 2 { // sandboxes, which share nothing but summaries
+		one, err := session.NewSync(session.SyncConfig{
+			Registry: w.registry, State: w.table, Gateway: w, Log: slog.New(slog.DiscardHandler), Summaries: summaries,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

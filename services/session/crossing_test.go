@@ -66,7 +66,7 @@ func TestRowsOfHiddenTypesAreKeptBack(t *testing.T) {
 	}
 }
 
-// mixing is a table whose lists hold the rows of another tenant, too, and of other types.
+// mixing is a table whose lists and latest rows hold the rows of another tenant, too, and of other types.
 type mixing struct {
 	state.Table
 	with  string
@@ -87,4 +87,13 @@ func (m *mixing) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entr
 			}
 		}
 	}
+}
+
+func (m *mixing) Latest(ctx context.Context, r state.Range, limit int) ([]state.Entry, string, error) {
+	all, from, err := m.Table.Latest(ctx, r, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	more, _, err := m.Table.Latest(ctx, state.Range{Tenant: m.with, EntityType: r.EntityType, From: r.From}, limit)
+	return append(all, more...), from, err
 }

@@ -40,6 +40,7 @@ const (
 	readFresh  = "fresh"  // by a read that was begun for it
 	readJoined = "joined" // by one that began after it was asked for, for somebody else
 	readRecent = "recent" // by one that had begun before
+	readShared = "shared" // by one of another process, which told of the digest alone
 )
 
 // reads shares reads of the state table: all who ask for a tenant and type before a read of it begins get
@@ -149,7 +150,7 @@ func (r *reads) join(ctx context.Context, of source) (next *reading, first bool)
 func (q *queue) begin() {
 	q.running, q.next = q.next, nil
 	if q.running != nil {
-		q.running.began = time.Now().Round(0) // without the monotonic clock, which stands still in a frozen sandbox
+		q.running.began = now()
 	}
 }
 
@@ -183,31 +184,37 @@ func (r *reads) sweep() {
 func (r *reads) read(ctx context.Context, of source) (contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	which := state.Range{Tenant: of.tenant, EntityType: of.entityType}
-	if of.entityType == state.InsightType {
-		which = state.LatestInsights(of.tenant, time.Now())
-	}
 	var all contents
-	for page, err := range r.table.List(ctx, which) {
+	if of.entityType == state.InsightType {
+		rows, err := state.LatestInsights(ctx, r.table, of.tenant, time.Time{})
+		all.take(rows)
+		return all, err
+	}
+	for page, err := range r.table.List(ctx, state.Range{Tenant: of.tenant, EntityType: of.entityType}) {
 		if err != nil {
 			return contents{}, err
 		}
-		for _, row := range page {
-			if e := newEntry(row); e != nil {
-				all.entries = append(all.entries, e)
-			} else {
-				all.unreadable++
-			}
-		}
+		all.take(page)
 	}
 	return all, nil
+}
+
+// take adds rows of the table.
+func (c *contents) take(rows []state.Entry) {
+	for _, row := range rows {
+		if e := newEntry(row); e != nil {
+			c.entries = append(c.entries, e)
+		} else {
+			c.unreadable++
+		}
+	}
 }
 
 // newEntry returns nil if the row breaks its contract, and no frame could carry it: the normalizer lets none
 // through.
 func newEntry(row state.Entry) *entry {
 	e := &entry{Entry: row, image: view.NewImage(row.Image)}
-	if len(row.Image) > contracts.MaxEventBytes || !json.Valid(row.Image) {
+	if !row.Readable() {
 		return nil
 	}
 	if row.EntityType != state.InsightType {

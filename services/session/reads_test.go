@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +17,11 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
+	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
+	"github.com/iops-dashboard/live/services/internal/state/memstate"
+	"github.com/iops-dashboard/live/services/session"
 )
 
 // Four entity types, and the insights.
@@ -54,6 +60,40 @@ func TestSyncsThatArriveBeforeAReadBeginsShareIt(t *testing.T) {
 		}
 		r.wantAnswers("other", "SNAPSHOT 1 1/1")
 	})
+}
+
+// What a sync costs where 100,000 insights were found in the last four days, without the table's own work.
+func BenchmarkSyncAmongManyInsights(b *testing.B) {
+	r := &rig{t: b, registry: &memregistry.Registry{}, table: memstate.New(epoch), gateway: &memgateway.Gateway{}, log: &lines{}}
+	for n := range 100_000 {
+		at := time.Now().Add(-time.Duration(n) * 4 * 24 * time.Hour / 100_000)
+		r.found("acme", fmt.Sprint("stu_", n), at.UTC().Format("2006-01-02T15:04:05.000Z"), n%100)
+	}
+	rows, _, err := r.table.Latest(b.Context(), state.Range{Tenant: "acme", EntityType: state.InsightType}, 100_000)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.session, err = session.NewSync(session.SyncConfig{
+		Registry: r.registry, State: sorted{r.table, rows}, Gateway: r.gateway, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		r.open("acme", fmt.Sprint(n))
+		r.sync(fmt.Sprint(n), 1, `[{"entity_type":"insight","where":[{"attribute":"risk_score","operator":"ge","value":95}]}]`, "")
+	}
+}
+
+// sorted is a table that has its latest rows at hand.
+type sorted struct {
+	state.Table
+	latest []state.Entry
+}
+
+func (s sorted) Latest(_ context.Context, _ state.Range, limit int) ([]state.Entry, string, error) {
+	return slices.Clone(s.latest[:limit]), s.latest[limit-1].EntityID, nil
 }
 
 func TestReadThatFailsIsNotKept(t *testing.T) {
@@ -95,6 +135,95 @@ func (r *rig) wantReads(want map[string]int) {
 	}
 	if !maps.Equal(got, want) {
 		r.t.Errorf("reads %v, want %v", got, want)
+	}
+}
+
+// However many insights there are, a sync reads five times as many as count at most. A browser that was told of each that
+// came agrees with it, but when the cut moves.
+func TestInsightsBeyondTheBoundAreNotRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	const found, day = state.InsightRows / 4 * 5, 12 * time.Hour
+	held := map[string]contracts.FoundInsight{} // by the browser
+	begin := time.Now().Add(-day)
+	find := func(n int) contracts.FoundInsight {
+		risk := 10
+		if n%20 == 0 {
+			risk = 90
+		}
+		at := begin.Add(time.Duration(n) * day / found).UTC()
+		of := contracts.InsightID{Pk: fmt.Sprint("insight#stu_", n), Sk: at.Format("2006-01-02T15:04:05.000Z")}
+		r.found("acme", fmt.Sprint("stu_", n), of.Sk, risk)
+		return contracts.FoundInsight{Key: contracts.InsightDigestKey(of), FoundAt: at.UnixMilli()}
+	}
+	for n := range found {
+		find(n)
+	}
+	take := func(frames [][]byte) {
+		for n, text := range frames {
+			var f contracts.SnapshotFrameV1
+			if err := json.Unmarshal(text, &f); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				maps.DeleteFunc(held, func(key string, _ contracts.FoundInsight) bool {
+					return f.Covers == nil || slices.Contains(f.Covers, int64(contracts.DigestSlice(key)))
+				})
+			}
+			for _, u := range f.Insights {
+				at, err := time.Parse(time.RFC3339, u.InsightID.Sk)
+				if err != nil {
+					t.Fatal(err)
+				}
+				key := contracts.InsightDigestKey(u.InsightID)
+				held[key] = contracts.FoundInsight{Key: key, FoundAt: at.UnixMilli()}
+			}
+		}
+	}
+	shown := func() string {
+		var rows []contracts.DigestRow
+		for _, f := range contracts.LatestInsights(slices.Collect(maps.Values(held)), func(f contracts.FoundInsight) contracts.FoundInsight { return f }) {
+			rows = append(rows, contracts.DigestRow{Key: f.Key, Version: contracts.Version{Epoch: epoch, Revision: 1}})
+		}
+		return summed(rows)
+	}
+
+	r.open("acme", "all")
+	r.sync("all", 1, everything, "")
+	if take(r.gateway.Frames("all")); len(held) != contracts.InsightLimit {
+		t.Errorf("%d insights count", len(held))
+	}
+
+	const critical = `[{"entity_type":"insight","where":[{"attribute":"risk_score","operator":"ge","value":80}]}]` // one of twenty
+	r.open("acme", id)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r.sync(id, 1, critical, "")
+	runtime.ReadMemStats(&after)
+	t.Logf("of %d insights, a sync that matches one of twenty allocates %d MB", found, (after.TotalAlloc-before.TotalAlloc)>>20)
+	clear(held)
+	if take(r.gateway.Frames(id)); len(held) > state.InsightRows/20 || len(held) < state.InsightRows/40 {
+		t.Errorf("%d critical insights are held", len(held))
+	}
+	differ := 0
+	for round := range 3 {
+		for n := range 60 {
+			if n = found + 60*round + n; n%20 == 0 {
+				f := find(n)
+				held[f.Key] = f
+			} else {
+				find(n)
+			}
+		}
+		before := len(r.gateway.Frames(id))
+		r.send(id, syncText(int64(2+round), critical, shown()))
+		if answer := r.gateway.Frames(id)[before:]; !strings.HasPrefix(string(answer[0]), `{"type":"SYNCED"`) {
+			differ++
+			take(answer)
+		}
+	}
+	if differ > 1 { // 180 insights come in eleven minutes
+		t.Errorf("%d of 3 heartbeats differ", differ)
 	}
 }
 

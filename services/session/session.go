@@ -23,20 +23,21 @@ import (
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/gateway"
+	"github.com/iops-dashboard/live/services/internal/identity"
 	"github.com/iops-dashboard/live/services/internal/registry"
 )
 
 // Auth says where a connection's tenant comes from.
-type Auth string
+type Auth = identity.Auth
 
 // The ways to let clients in.
 const (
-	AuthOpen   Auth = "open"   // everybody, as [DefaultTenant]
-	AuthTicket Auth = "ticket" // those whom the authorizer let in, as its context says: see [Session.Connect]
+	AuthOpen   = identity.AuthOpen   // everybody, as [DefaultTenant]
+	AuthTicket = identity.AuthTicket // those whom the authorizer let in, as its context says: see [Session.Connect]
 )
 
 // DefaultTenant is the tenant of connections that nobody authorised.
-const DefaultTenant = "default"
+const DefaultTenant = identity.DefaultTenant
 
 // Config is what a Session needs; all but Frames and Gateway must be given.
 type Config struct {
@@ -68,10 +69,10 @@ func New(config Config) (*Session, error) {
 
 // Connect registers the connection for everything in its tenant that it may watch. With tickets, the
 // authorizer's context says who it is: tenant, subject, session, entity_types, with commas between, or *
-// for all, and, in Unix milliseconds, issued_at, when that was said, and until, when it ends. Any status but 200
-// refuses the handshake, so that a client whose registration failed tries again rather than wait for updates that
-// cannot come: 401 if its permission has ended or was revoked, 429 if its subject has too many connections. It
-// returns no error: the outcome is the status, and a log line.
+// for all, service, true if it is no page, and, in Unix milliseconds, issued_at, when that was said, and until, when it
+// ends. Any status but 200 refuses the handshake, so that a client whose registration failed tries again rather than
+// wait for updates that cannot come: 401 if its permission has ended or was revoked, 429 if its subject has too many
+// connections. It returns no error: the outcome is the status, and a log line.
 func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 	start := time.Now()
 	c, status, err := s.identify(request.RequestContext)
@@ -91,8 +92,8 @@ func (s *Session) Connect(ctx context.Context, request events.APIGatewayWebsocke
 const closeTimeout = time.Second
 
 // open registers c. Where its subject has as many connections as it may, the one that has been silent for the
-// longest makes room, if nobody knows whether it is still there; if all were heard of lately, c is refused. To
-// close the oldest instead would have pages throw each other out, again and again.
+// longest makes room, if it spoke once and nobody knows whether it is still there; if all were heard of lately, or only
+// listen, c is refused. To close the oldest instead would have pages throw each other out, again and again.
 func (s *Session) open(ctx context.Context, c registry.Connection) error {
 	err := s.config.Registry.Open(ctx, c)
 	many, ok := errors.AsType[registry.TooMany](err)
@@ -165,6 +166,7 @@ func (s *Session) identify(rc events.APIGatewayWebsocketProxyRequestContext) (re
 		if !c.Until.IsZero() && !c.Until.After(c.ConnectedAt) {
 			return c, http.StatusUnauthorized, fault.Newf(op, fault.Denied, "the permission ended before")
 		}
+		c.Service = authorized["service"] == "true"
 		if types != registry.Everything {
 			c.EntityTypes = strings.Split(types, ",")
 		}

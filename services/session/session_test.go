@@ -228,11 +228,14 @@ func TestConnectByARevokedPermission(t *testing.T) {
 
 func TestConnectWhereASubjectHasManyConnections(t *testing.T) {
 	t.Parallel()
-	heard, silent := 10*time.Second, registry.Silence+time.Second
+	heard, silent := 10*time.Second, registry.Silence+15*time.Second
 	for name, tc := range map[string]struct {
-		ages    []time.Duration
-		script  error // of the gateway, for the first
-		without bool  // a gateway
+		ages    []time.Duration // of what they said last
+		listen  bool            // they never said a word
+		moving  bool            // they are about to end
+		service bool            // the one that connects
+		script  error           // of the gateway, for the first
+		without bool            // a gateway
 		status  int
 		closed  []int
 	}{
@@ -242,6 +245,9 @@ func TestConnectWhereASubjectHasManyConnections(t *testing.T) {
 		"the longest silent":          {ages: []time.Duration{silent, silent + time.Minute}, status: 200, closed: []int{1}},
 		"its socket has gone":         {ages: []time.Duration{silent, heard}, script: fault.New("planted", fault.Gone, nil), status: 200, closed: []int{0}},
 		"the gateway is out of order": {ages: []time.Duration{silent, heard}, script: fault.New("planted", fault.Transient, nil), status: 500},
+		"they only listen":            {ages: []time.Duration{silent, silent}, listen: true, status: 429},
+		"they are about to end":       {ages: []time.Duration{heard, heard}, moving: true, status: 200},
+		"it is a service":             {ages: []time.Duration{heard, heard}, service: true, status: 200},
 		"nobody can close it":         {ages: []time.Duration{silent, heard}, without: true, status: 429},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -258,16 +264,30 @@ func TestConnectWhereASubjectHasManyConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n, age := range tc.ages {
-				c := registry.Connection{ID: fmt.Sprint("other", n), Tenant: "acme", Subject: "ada", Session: "s0", ConnectedAt: time.Now().Add(-age)}
+				then := time.Now().Add(-age)
+				b.registry.Now = func() time.Time { return then }
+				c := registry.Connection{ID: fmt.Sprint("other", n), Tenant: "acme", Subject: "ada", Session: "s0", ConnectedAt: then}
+				if tc.moving {
+					c.ConnectedAt = c.ConnectedAt.Add(-registry.MoveAfter)
+				}
 				if err := b.registry.Open(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
+				if !tc.listen {
+					if _, err := b.registry.Subscribe(t.Context(), c.ID, registry.Subscription{SyncID: 1, Views: map[string]string{registry.Everything: "all"}}); err != nil {
+						t.Fatal(err)
+					}
+				}
 				g.Open(c.ID)
 			}
+			b.registry.Now = nil
 			g.Script("other0", tc.script)
 			request := connect(t)
 			request.RequestContext.ConnectedAt = time.Now().UnixMilli()
 			request.RequestContext.Authorizer = authorizer()
+			if tc.service {
+				authorized("service", "true")(&request)
+			}
 			if response, err := s.Connect(t.Context(), request); err != nil || response.StatusCode != tc.status {
 				t.Errorf("status %d, %v, want %d", response.StatusCode, err, tc.status)
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/gateway"
 	"github.com/iops-dashboard/live/services/internal/registry"
 	"github.com/iops-dashboard/live/services/internal/state"
+	"github.com/iops-dashboard/live/services/internal/summary"
 	"github.com/iops-dashboard/live/services/internal/view"
 )
 
@@ -31,6 +32,8 @@ type SyncConfig struct {
 	State    state.Table
 	Gateway  gateway.Gateway
 	Log      *slog.Logger
+	// Summaries are what this process and others tell each other of what they have read. Nil: each reads by itself.
+	Summaries summary.Store
 	// Closer closes connections that send what no client does. Nil: they stay open.
 	Closer gateway.Closer
 	// Frames are the contracts that can be served. Defaults to [contracts.Frames].
@@ -83,9 +86,14 @@ func (c SyncConfig) withDefaults() SyncConfig {
 // of a connection the digest counts: a client that has changed its views between two connections sends none.
 // One that may see some types only, and asks for everything, gets these.
 //
+// Of many who say the same digest of the same views at the same time, one reads the table and lets the others know, in
+// this process and in others: see SyncConfig.Summaries. Only SYNCED can come of that. Whoever is to get a snapshot reads.
+//
 // A refusal is posted as ERROR, which says what the client can mend and nothing of what is inside. What is no
 // command, or may not be served, uses up the connection's pace as a sync does, and when that is used up it is
-// not answered. The second message that is binary or too large closes the connection.
+// not answered. A sync is told so then, once until there is something to pay with. The second message that is binary or
+// too large closes the connection, and so does the second after the end of its permission: the first is answered by
+// RECONNECT. A snapshot of many parts costs more than one sync.
 type Sync struct {
 	config SyncConfig
 	reads  *reads
@@ -127,7 +135,7 @@ const lastWords = 500 * time.Millisecond
 type outcome struct {
 	answer     string // the type of the frame that was posted, or of an ERROR its code
 	reason     string // why it was this one
-	read       string // how the state was had: fresh, joined or recent; empty if it was not asked for
+	read       string // how the state was had: fresh, joined, recent or shared; empty if it was not asked for
 	frames     int    // posted
 	bytes      int    // of these
 	slices     int    // that they cover; 0: all
@@ -149,19 +157,17 @@ func (s *Sync) serve(ctx context.Context, id string, request events.APIGatewayWe
 		return s.blame(ctx, id, *refused)
 	}
 	status, err := s.config.Registry.Subscribe(ctx, id, c.subscription())
-	if errors.Is(err, registry.ErrEnded) {
-		return s.move(ctx, id)
-	}
 	switch {
+	case errors.Is(err, registry.ErrEnded):
+		return s.move(ctx, id, err)
+	case errors.Is(err, registry.ErrTold):
+		return outcome{reason: "too fast"}
 	case errors.Is(err, registry.ErrForbidden), errors.Is(err, registry.ErrSuperseded):
 		return s.blame(ctx, id, s.refusalOf(err, c.SyncID))
 	case err != nil:
 		return s.refuse(ctx, id, s.refusalOf(err, c.SyncID))
 	}
 	h, reason, err := s.look(ctx, c, status)
-	if err == nil {
-		err = s.keepOwn(h, status.Connection)
-	}
 	if err != nil {
 		o := s.refuse(ctx, id, s.refusalOf(err, c.SyncID))
 		o.read = h.read
@@ -169,6 +175,7 @@ func (s *Sync) serve(ctx context.Context, id string, request events.APIGatewayWe
 	}
 
 	o := outcome{answer: contracts.SyncedFrameV1Type, reason: reason, read: h.read, entities: len(h.entities), insights: len(h.insights), unreadable: h.unreadable}
+	var charged error
 	if reason == upToDate {
 		o.err = s.post(ctx, id, &o, syncedFrame(c.SyncID, time.Now()))
 	} else {
@@ -178,7 +185,9 @@ func (s *Sync) serve(ctx context.Context, id string, request events.APIGatewayWe
 			covers = h.differing(*c.Slices)
 		}
 		o.slices = len(covers)
-		o.err = s.post(ctx, id, &o, h.frames(c.SyncID, covers, time.Now())...)
+		frames := h.frames(c.SyncID, covers, time.Now())
+		charged = s.charge(ctx, id, len(frames))
+		o.err = s.post(ctx, id, &o, frames...)
 		if o.err == nil && status.Resync {
 			o.err = s.config.Registry.ClearResync(ctx, id, status.Marks)
 		}
@@ -187,12 +196,32 @@ func (s *Sync) serve(ctx context.Context, id string, request events.APIGatewayWe
 	if moveAt, end := s.end(status.Connection); o.err == nil && !now.Before(moveAt) {
 		o.err = s.post(ctx, id, &o, frame.Reconnect(contracts.ReconnectReasonLifetime, end.Sub(now), now))
 	}
+	o.err = cmp.Or(o.err, charged)
 	return o
 }
 
+// freeParts is how many parts of a snapshot the sync has paid for. Each as many more cost as much as another sync, so
+// that nobody keeps all of the function's sandboxes busy: a snapshot of 41 parts costs three syncs, which a connection
+// gains in 1.8 s, and a browser that changes its views gets six or seven of them at once.
+const freeParts = 16
+
+// charge makes a connection pay for a large answer. If that fails it is not charged, and gets its answer.
+func (s *Sync) charge(ctx context.Context, id string, parts int) error {
+	if tokens := (parts - 1) / freeParts; tokens > 0 {
+		return s.config.Registry.Charge(ctx, id, tokens)
+	}
+	return nil
+}
+
 // move tells a connection whose permission has ended to make room for one with a new ticket. It is sent nothing
-// else.
-func (s *Sync) move(ctx context.Context, id string) outcome {
+// else, and if it stays and says something else it is closed.
+func (s *Sync) move(ctx context.Context, id string, why error) outcome {
+	if errors.Is(why, registry.ErrTold) {
+		if s.config.Closer == nil {
+			return outcome{reason: "ended"}
+		}
+		return outcome{reason: "closed", err: end(ctx, s.config.Closer, s.config.Registry, id)}
+	}
 	o := outcome{answer: contracts.ReconnectFrameV1Type, reason: "ended"}
 	o.err = s.post(ctx, id, &o, frame.Reconnect(contracts.ReconnectReasonLifetime, 0, time.Now()))
 	return o
@@ -224,16 +253,22 @@ const (
 	differs  = "differs" // the client's digest is another
 )
 
-// look finds out what the views of c hold, and why that must be sent, or that the client holds it.
+// look finds out what the views of c hold, and why that must be sent, or that the client holds it: then it need not tell
+// what that is.
 func (s *Sync) look(ctx context.Context, c command, status registry.Status) (held, string, error) {
 	types := slices.DeleteFunc(c.types(), func(t string) bool { return !status.May(t) })
+	var of turn
 	if c.Digest != nil && !status.Resync {
 		// A heartbeat, mostly. What was read a moment ago can confirm it, as long as these views were
 		// stored before; it cannot refute it, since the client may know more.
 		if all, ok := s.reads.recent(status.Tenant, types, status.Since.Add(registry.MaxSkew)); ok {
 			if h := hold(all, c.set); h.digest == *c.Digest {
-				return h, upToDate, nil
+				return h, upToDate, s.keepOwn(h, status.Connection)
 			}
+		}
+		// Nor can what others have read.
+		if of = s.share(ctx, c, status, types); of.digest == *c.Digest {
+			return held{digest: of.digest, read: readShared}, upToDate, nil
 		}
 	}
 	all, err := s.reads.fresh(ctx, status.Tenant, types)
@@ -241,6 +276,10 @@ func (s *Sync) look(ctx context.Context, c command, status registry.Status) (hel
 		return held{read: all.read}, "", err
 	}
 	h := hold(all, c.set)
+	if err := s.keepOwn(h, status.Connection); err != nil {
+		return h, "", err
+	}
+	s.tell(ctx, of, h.digest)
 	switch {
 	case status.Resync:
 		return h, resync, nil
@@ -389,6 +428,8 @@ func (s *Sync) blame(ctx context.Context, id string, r refusal) outcome {
 	switch {
 	case errors.As(err, new(registry.TooSoon)):
 		return outcome{reason: "too many errors"}
+	case errors.Is(err, registry.ErrEnded):
+		return s.move(ctx, id, err)
 	case err != nil && fault.KindOf(err) == fault.Gone:
 		return outcome{err: err}
 	case r.gross && gross > tolerated && s.config.Closer != nil:

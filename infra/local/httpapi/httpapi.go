@@ -5,8 +5,9 @@
 // that issuer, for this audience, and valid now. The claims are in the event's requestContext.authorizer.jwt, each as
 // text, lists as [a b]. It answers
 //
+//	400 {"message":"Bad Request"}              a query string with a % that no two hexadecimal digits follow
 //	401 {"message":"Unauthorized"}             no token, or one that is not valid
-//	404 {"message":"Not Found"}                no such route
+//	404 {"message":"Not Found"}                no such route, and no $default
 //	413 {"message":"Request Entity Too Large"} a body above 6 MB, which no function takes
 //	500 {"message":"Internal Server Error"}    a function that fails, or returns no response; no key can be had
 //	503 {"message":"Service Unavailable"}      a function that takes longer than 30 seconds
@@ -14,15 +15,19 @@
 // by itself, as well as what browsers ask before a request to another origin (CORS), without a token.
 //
 // A path is decoded before a route is sought, as on AWS: an encoded slash parts the path like any other. A segment in
-// braces takes any text that is not empty; of the routes that match, the one with words where others have braces,
-// from left to right, is taken. (AWS says that the most specific one is, and no more.)
+// braces takes any text that is not empty, and the last one, if it is greedy as {id+}, all that is left of the path. Of
+// the routes that match, one that is not greedy is taken first, and $default, without parameters, last; among the
+// others that with words where others have braces, from left to right. (AWS says that the most specific one is.)
 //
-// Not imitated: TLS and custom domains, stages but $default, ANY, $default and greedy routes, scopes, other
-// authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours; here a key
+// A query is parted at & alone, and a semicolon is a letter like others. AWS passes rawQueryString as it came; of its
+// REST APIs it says that a semicolon splits the data, of HTTP APIs nothing, and of bad escapes nothing either: a client
+// should encode both. Here neither is lost silently, for a function that never sees a filter shows everything.
+//
+// Not imitated: TLS and custom domains, stages but $default, ANY, scopes, other authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours; here a key
 // that is not known is asked for at once. AWS is said to cut a path at an encoded question mark; here it stays.
 //
 // Sources: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html,
-// http-api-develop-routes.html, http-api-jwt-authorizer.html and http-api-cors.html; for how paths are decoded
+// http-api-develop-routes.html, http-api-jwt-authorizer.html, http-api-cors.html and api-gateway-known-issues.html; for how paths are decoded
 // https://github.com/aws/aws-lambda-dotnet/pull/1901 and https://github.com/middleapi/standard-server/pull/93.
 package httpapi
 
@@ -36,6 +41,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +67,7 @@ type Invoker interface {
 // Config describes one API. Only Routes has no usable zero value.
 type Config struct {
 	Region string
-	Routes map[string]string // method and path, as "GET /entities/{type}/{id}", to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", or $default, to function name
 	// Origins are those of the pages that may call, as browsers write them. Headers, in lower case, are what they
 	// may send, Expose what they may read, and MaxAge is for how long they may remember the first.
 	Origins []string
@@ -117,12 +123,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	query, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "Bad Request")
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		refuse(w, http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 		return
 	}
-	a.integrate(w, r, route, newEvent(a.config.Region, r, route.key, parameters, body, claims))
+	a.integrate(w, r, route, newEvent(a.config.Region, r, route.key, parameters, query, body, claims))
 }
 
 // cors answers a browser that asks whether it may ask, and lets it read other answers.
@@ -291,7 +302,7 @@ type httpContext struct {
 	UserAgent string `json:"userAgent"`
 }
 
-func newEvent(region string, r *http.Request, route string, parameters map[string]string, body []byte, claims map[string]string) event {
+func newEvent(region string, r *http.Request, route string, parameters map[string]string, query url.Values, body []byte, claims map[string]string) event {
 	now := time.Now()
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -317,7 +328,7 @@ func newEvent(region string, r *http.Request, route string, parameters map[strin
 		}
 		ev.Headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
-	if query := r.URL.Query(); len(query) > 0 {
+	if len(query) > 0 {
 		ev.QueryStringParameters = map[string]string{}
 		for name, values := range query {
 			ev.QueryStringParameters[name] = strings.Join(values, ",")

@@ -77,8 +77,12 @@ type rig struct {
 	client  *http.Client
 }
 
-func start(t *testing.T, function invoker) *rig {
+func start(t *testing.T, function invoker, more ...string) *rig {
 	t.Helper()
+	routes := map[string]string{"POST /tickets": "tickets", "GET /tickets": "tickets", "GET /lost": "lost"}
+	for _, key := range more {
+		routes[key] = "tickets"
+	}
 	r := &rig{t: t, log: &bytes.Buffer{}, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
@@ -99,7 +103,7 @@ func start(t *testing.T, function invoker) *rig {
 		{Key: ecKey().Public(), KeyID: "secret", Use: "enc"},
 	}})
 	api := httptest.NewServer(httpapi.New(httpapi.Config{
-		Region: "us-east-1", Routes: map[string]string{"POST /tickets": "tickets", "GET /tickets": "tickets", "GET /lost": "lost"},
+		Region: "us-east-1", Routes: routes,
 		Origins: []string{page, "http://127.0.0.1:5173"}, Headers: []string{"authorization", "content-type"}, Expose: []string{"etag"}, MaxAge: 10 * time.Minute,
 		Issuer: r.issuer, Audience: audience, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 	}, function))
@@ -275,6 +279,9 @@ func TestWhatTheAPIAnswersItself(t *testing.T) {
 		"no such method":   {method: "DELETE", path: "/tickets", status: 404, want: `{"message":"Not Found"}` + "\n"},
 		"a slash more":     {method: "POST", path: "/tickets/", status: 404, want: `{"message":"Not Found"}` + "\n"},
 		"two slashes":      {method: "POST", path: "//tickets", status: 404, want: `{"message":"Not Found"}` + "\n"},
+		"no escape":        {method: "POST", path: "/tickets?where=%zz&x=1", status: 400, want: `{"message":"Bad Request"}` + "\n"},
+		"half an escape":   {method: "POST", path: "/tickets?x=1&where=%2", status: 400, want: `{"message":"Bad Request"}` + "\n"},
+		"no escaped name":  {method: "POST", path: "/tickets?%zz=1", status: 400, want: `{"message":"Bad Request"}` + "\n"},
 		"a large body":     {method: "POST", path: "/tickets", body: strings.Repeat("x", 6<<20+1), status: 413, want: `{"message":"Request Entity Too Large"}` + "\n"},
 		"no such function": {method: "GET", path: "/lost", status: 500, want: failure},
 		"a failed function": {function: func(context.Context, []byte) ([]byte, string, error) {
@@ -378,10 +385,51 @@ func TestEvent(t *testing.T) {
 		}
 	}
 
+	// Nothing that a page asks for may be lost on the way.
+	for query, want := range map[string]map[string]string{
+		"where=a;b&x=1":     {"where": "a;b", "x": "1"},
+		"where=a%3Bb;x=1":   {"where": "a;b;x=1"},
+		"x&y=&=z&&x=a=b&":   {"x": ",a=b", "y": "", "": "z"},
+		"a+b=c+d%2B&%C3%A9": {"a b": "c d+", "é": ""},
+	} {
+		r.do("POST", "/tickets?"+query, "", bearer(r.token(nil)))
+		var ev events.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal(<-seen, &ev); err != nil || ev.RawQueryString != query || !maps.Equal(ev.QueryStringParameters, want) {
+			t.Errorf("%s: %q, %v", query, ev.QueryStringParameters, err)
+		}
+	}
+
 	r.do("POST", "/tickets", "\xff", bearer(r.token(nil)))
 	payload = <-seen
 	if !bytes.Contains(payload, []byte(`"body":"/w==","isBase64Encoded":true`)) || bytes.Contains(payload, []byte("queryStringParameters")) || bytes.Contains(payload, []byte("cookies")) {
 		t.Errorf("event %s", payload)
+	}
+}
+
+// What no other route wants comes to $default, with a token like the rest.
+func TestDefaultRoute(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(_ context.Context, payload []byte) ([]byte, string, error) {
+		answer, err := json.Marshal(map[string]any{"statusCode": 404, "body": string(payload)})
+		return answer, "", err
+	}, "$default")
+	for _, target := range []string{"POST /nowhere", "DELETE /tickets", "POST /tickets/", "POST //tickets", "OPTIONS /tickets", "GET /"} {
+		method, path, _ := strings.Cut(target, " ")
+		status, _, body := r.do(method, path, "", bearer(r.token(nil)))
+		var ev events.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal([]byte(body), &ev); err != nil || status != 404 {
+			t.Fatalf("%s: status %d, %s", target, status, body)
+		}
+		if ev.RouteKey != "$default" || ev.RequestContext.RouteKey != "$default" || ev.RawPath != path || ev.PathParameters != nil || ev.RequestContext.Authorizer.JWT.Claims["sub"] != "ada" {
+			t.Errorf("%s: %s", target, body)
+		}
+		if status, _, body := r.do(method, path, "", nil); status != 401 || body != `{"message":"Unauthorized"}`+"\n" {
+			t.Errorf("%s without a token: status %d, %s", target, status, body)
+		}
+	}
+	ask := http.Header{"Origin": {page}, "Access-Control-Request-Method": {"POST"}}
+	if status, header, _ := r.do("OPTIONS", "/nowhere", "", ask); status != 204 || header.Get("Access-Control-Allow-Methods") != "GET,POST" {
+		t.Errorf("a page asks whether it may: %d, %v", status, header)
 	}
 }
 

@@ -5,33 +5,51 @@ import (
 	"strings"
 )
 
-// route is one of an API's. Its segments are those of the path, with their braces.
+// fallback is the key of the route that takes what no other does.
+const fallback = "$default"
+
+// route is one of an API's. Its segments are those of the path, with their braces; the last may be greedy.
 type route struct {
 	key, method, function string
 	segments              []string
+	greedy                bool
 }
 
-// newRoutes sorts routes: words come before parameters, from left to right.
+// newRoutes sorts routes, without $default: greedy ones come last; words come before parameters, from left to right.
 func newRoutes(functions map[string]string) []route {
 	var all []route
 	for key, function := range functions {
-		method, path, _ := strings.Cut(key, " ")
-		all = append(all, route{key: key, method: method, function: function, segments: segments(path)})
+		if method, path, ok := strings.Cut(key, " "); ok {
+			r := route{key: key, method: method, function: function, segments: segments(path)}
+			r.greedy = greedy(r.segments[len(r.segments)-1])
+			all = append(all, r)
+		}
 	}
 	slices.SortFunc(all, func(a, b route) int {
+		if a.greedy != b.greedy {
+			return order(a.greedy)
+		}
 		return slices.CompareFunc(a.segments, b.segments, func(a, b string) int {
 			_, parameterA := parameter(a)
 			_, parameterB := parameter(b)
 			switch {
-			case parameterA == parameterB:
-				return strings.Compare(a, b)
-			case parameterA:
-				return 1
+			case parameterA != parameterB:
+				return order(parameterA)
+			case greedy(a) != greedy(b):
+				return order(greedy(a))
 			}
-			return -1
+			return strings.Compare(a, b)
 		})
 	})
 	return all
+}
+
+// order is that of two things of which one, the first or not, comes last.
+func order(firstIsLast bool) int {
+	if firstIsLast {
+		return 1
+	}
+	return -1
 }
 
 func segments(path string) []string { return strings.Split(strings.TrimPrefix(path, "/"), "/") }
@@ -43,6 +61,11 @@ func parameter(segment string) (string, bool) {
 		return "", false
 	}
 	return strings.CutSuffix(name, "}")
+}
+
+// greedy reports whether a segment takes the rest of a path, as {id+}.
+func greedy(segment string) bool {
+	return strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "+}")
 }
 
 // route returns the most specific route for a decoded path, and what it has in the place of each parameter; nil for
@@ -57,15 +80,20 @@ func (a *API) route(method, path string) (route, map[string]string, bool) {
 			return r, parameters, true
 		}
 	}
-	return route{}, nil, false
+	function, ok := a.config.Routes[fallback]
+	return route{key: fallback, function: function}, nil, ok
 }
 
 func (r route) match(asked []string) (parameters map[string]string, ok bool) {
+	if last := len(r.segments) - 1; r.greedy && len(asked) > last {
+		asked = append(slices.Clone(asked[:last]), strings.Join(asked[last:], "/"))
+	}
 	if len(asked) != len(r.segments) {
 		return nil, false
 	}
 	for i, segment := range r.segments {
 		name, ok := parameter(segment)
+		name = strings.TrimSuffix(name, "+")
 		switch {
 		case !ok && segment != asked[i], ok && asked[i] == "":
 			return nil, false

@@ -24,6 +24,7 @@ func TestPathsWithParameters(t *testing.T) {
 	routes := map[string]string{}
 	for _, key := range []string{
 		"GET /entities/{type}/{id}", "GET /entities/student/{id}", "GET /entities/{type}/all", "GET /entities/student", "POST /entities/{kind}/{id}", "GET /{a}",
+		"GET /files/{of}/{path+}", "GET /files/{of}/all", "GET /files/{path+}", "GET /{of}/last",
 	} {
 		routes[key] = "tickets"
 	}
@@ -45,6 +46,13 @@ func TestPathsWithParameters(t *testing.T) {
 		"GET /entities/%74utor/x?id=y":      {"GET /entities/{type}/{id}", "/entities/tutor/x", params{"type": "tutor", "id": "x"}},
 		"GET /entities/{type}/{id}":         {"GET /entities/{type}/{id}", "/entities/{type}/{id}", params{"type": "{type}", "id": "{id}"}},
 		"GET /x":                            {"GET /{a}", "/x", params{"a": "x"}},
+		"GET /files/a/b":                    {"GET /files/{of}/{path+}", "/files/a/b", params{"of": "a", "path": "b"}},
+		"GET /files/a/b/c%2Fd/":             {"GET /files/{of}/{path+}", "/files/a/b/c/d/", params{"of": "a", "path": "b/c/d/"}},
+		"GET /files/a//b":                   {"GET /files/{of}/{path+}", "/files/a//b", params{"of": "a", "path": "/b"}},
+		"GET /files/a/all":                  {"GET /files/{of}/all", "/files/a/all", params{"of": "a"}}, // before all that is greedy
+		"GET /files/a":                      {"GET /files/{path+}", "/files/a", params{"path": "a"}},
+		"GET /files/last":                   {"GET /{of}/last", "/files/last", params{"of": "files"}},
+		"GET /files/":                       {},
 		"GET /entities/tutor/a%2Fb":         {}, // a slash like any other
 		"GET /entities/tutor/":              {},
 		"GET /entities//x":                  {},

@@ -24,9 +24,11 @@ func wire(ctx context.Context, log *slog.Logger) (*session.Session, error) {
 		return nil, err
 	}
 	return session.New(session.Config{
-		Registry: dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{PerSubject: c.PerUser}),
-		Gateway:  awsgateway.New(cfg, string(c.CallbackURL)),
-		Auth:     session.Auth(c.Auth),
-		Log:      log,
+		Registry: dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{
+			PerSubject: int(c.PerUser), PerService: int(c.PerService),
+		}),
+		Gateway: awsgateway.New(cfg, string(c.CallbackURL)),
+		Auth:    session.Auth(c.Auth),
+		Log:     log,
 	})
 }

@@ -34,6 +34,7 @@ func connect(ctx context.Context, c config.Fanout) (fanout.Config, error) {
 		Queue:      sqsqueue.New(sqs.NewFromConfig(cfg), c.QueueURL, c.DeadLetterURL),
 		Registry:   dynamoregistry.New(dynamodb.NewFromConfig(cfg), c.ConnectionsTable, dynamoregistry.Options{}),
 		Gateway:    post,
+		Closer:     awsgateway.New(cfg, string(c.CallbackURL)),
 		Buckets:    c.Buckets,
 		Rate:       c.Rate,
 		Posters:    c.Posters,

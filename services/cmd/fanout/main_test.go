@@ -40,7 +40,7 @@ func TestStartNeedsItsEnvironment(t *testing.T) {
 }
 
 // The program as it is deployed, between real servers: an update reaches the open connection, the
-// closed one is forgotten, the malformed message is a dead letter, and the queue ends empty.
+// closed one is forgotten, that whose permission has ended is told so and closed, the malformed message is a dead letter, and the queue ends empty.
 func TestProgram(t *testing.T) {
 	for _, client := range []string{"wire", "sdk"} {
 		t.Run(client, func(t *testing.T) { testProgram(t, client) })
@@ -48,11 +48,16 @@ func TestProgram(t *testing.T) {
 }
 
 func testProgram(t *testing.T, client string) {
-	const open, gone = "L0SM9cOFvHcCIhw=", "JC1dgf9yoAMCK-g="
-	frames := make(chan []byte, 10)
+	const open, gone, past = "L0SM9cOFvHcCIhw=", "JC1dgf9yoAMCK-g=", "Jx-TaE0_GjQFvSw="
+	frames, ends := make(chan []byte, 10), make(chan string, 10)
 	callback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		frame, _ := io.ReadAll(r.Body)
-		if _, id, _ := strings.Cut(r.URL.Path, "connections/"); id != open {
+		_, id, _ := strings.Cut(r.URL.Path, "connections/")
+		if id == past {
+			ends <- r.Method + " " + string(frame)
+			return
+		}
+		if id != open {
 			w.Header().Set("x-amzn-ErrorType", "GoneException")
 			w.WriteHeader(http.StatusGone)
 			return
@@ -76,8 +81,11 @@ func testProgram(t *testing.T, client string) {
 		t.Setenv(name, value)
 	}
 	reg := dynamoregistry.New(db, connections, dynamoregistry.Options{})
-	for _, id := range []string{open, gone} {
+	for _, id := range []string{open, gone, past} {
 		c := registry.Connection{ID: id, Tenant: "default", ConnectedAt: time.Now().Add(-time.Minute)}
+		if id == past {
+			c.Until = time.Now().Add(-time.Second)
+		}
 		if err := reg.Open(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +123,13 @@ func testProgram(t *testing.T, client string) {
 		}
 	case <-time.After(patience):
 		t.Fatal("does not stop")
+	}
+	var said []string
+	for len(ends) > 0 {
+		said = append(said, <-ends)
+	}
+	if len(said) != 2 || !strings.HasPrefix(said[0], `POST {"type":"RECONNECT"`) || said[1] != "DELETE " {
+		t.Errorf("to whom it has ended: %q", said)
 	}
 	var left []string
 	for page, err := range reg.Watching(t.Context(), registry.Query{Tenant: "default"}) {

@@ -12,14 +12,15 @@ import (
 
 	"github.com/iops-dashboard/live/services/internal/config"
 	"github.com/iops-dashboard/live/services/internal/identity"
+	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
 	"github.com/iops-dashboard/live/services/internal/run"
 	"github.com/iops-dashboard/live/services/internal/state/dynamostate"
 	"github.com/iops-dashboard/live/services/internal/telemetry"
 	"github.com/iops-dashboard/live/services/query"
 )
 
-// connections is what one request has in flight at most: all partitions of a type.
-const connections = dynamostate.Partitions
+// connections is what one request has in flight at most: all partitions of the types that it reads at a time.
+const connections = query.Ahead * dynamostate.Partitions
 
 func main() {
 	recorder := telemetry.New("query")
@@ -37,11 +38,13 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 	if err != nil {
 		return nil, err
 	}
+	client := dynamodb.NewFromConfig(cfg)
 	return query.New(query.Config{
-		State:   dynamostate.New(dynamodb.NewFromConfig(cfg), c.StateTable, dynamostate.Options{}),
-		Auth:    query.Auth(c.Auth),
-		Claims:  identity.Claims{Tenant: c.TenantClaim, EntityTypes: c.EntityTypesClaim},
-		Crossed: recorder.Counter(telemetry.CrossTenant, telemetry.Count).Add,
-		Log:     log,
+		State:       dynamostate.New(client, c.StateTable, dynamostate.Options{}),
+		Auth:        identity.Auth(c.Auth),
+		Claims:      identity.Claims{Tenant: c.TenantClaim, EntityTypes: c.EntityTypesClaim},
+		Revocations: dynamoregistry.New(client, c.ConnectionsTable, dynamoregistry.Options{}),
+		Crossed:     recorder.Counter(telemetry.CrossTenant, telemetry.Count).Add,
+		Log:         log,
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/registry/dynamoregistry"
 	"github.com/iops-dashboard/live/services/internal/run"
 	"github.com/iops-dashboard/live/services/internal/state/dynamostate"
+	"github.com/iops-dashboard/live/services/internal/summary/dynamosummary"
 	"github.com/iops-dashboard/live/services/internal/telemetry"
 	"github.com/iops-dashboard/live/services/session"
 )
@@ -43,6 +44,7 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 	return session.NewSync(session.SyncConfig{
 		Registry:       dynamoregistry.New(client, c.ConnectionsTable, dynamoregistry.Options{}),
 		State:          dynamostate.New(client, c.StateTable, dynamostate.Options{}),
+		Summaries:      dynamosummary.New(client, c.ConnectionsTable),
 		Gateway:        connections,
 		Closer:         connections,
 		Lifetime:       c.Lifetime,

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,7 +45,25 @@ type Connect struct {
 	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
 	// PerUser is how many connections a user may have: those of one subject, in all its sessions. A browser
 	// has one, whatever tabs are open.
-	PerUser int `env:"CONNECTIONS_PER_USER" envDefault:"10"`
+	PerUser Limit `env:"CONNECTIONS_PER_USER" envDefault:"10"`
+	// PerService is how many a service may have: those by tickets that no page asked for, of one subject.
+	PerService Limit `env:"CONNECTIONS_PER_SERVICE" envDefault:"100"`
+}
+
+// Limit is how many connections a subject may have. All of them are listed in one item, which is written with each.
+type Limit int
+
+// maxLimit bounds that item, by 50 bytes for each, to less than 64 KB.
+const maxLimit = 1000
+
+// UnmarshalText refuses what would let nobody in, or any number.
+func (l *Limit) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > maxLimit {
+		return fmt.Errorf("%q is not a number from 1 to %d", text, maxLimit)
+	}
+	*l = Limit(n)
+	return nil
 }
 
 // Sync is the environment of services/cmd/sync.
@@ -86,7 +105,8 @@ type Revoke struct {
 
 // Query is the environment of services/cmd/query.
 type Query struct {
-	StateTable string `env:"STATE_TABLE,required,notEmpty"`
+	StateTable       string `env:"STATE_TABLE,required,notEmpty"`
+	ConnectionsTable string `env:"CONNECTIONS_TABLE,required,notEmpty"` // where revocations are
 	// Auth says who may ask: "ticket" wants a token, which the HTTP API has checked, "open" answers everybody
 	// as tenant "default". There is no default: it must be chosen.
 	Auth             string `env:"AUTH,required,notEmpty"`

@@ -109,6 +109,30 @@ func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
 	}
 }
 
+// No limit would let anybody have any number, or nobody in.
+func TestLimitsAreNumbersOfConnections(t *testing.T) {
+	t.Setenv("CONNECTIONS_TABLE", "x")
+	t.Setenv("AUTH", "ticket")
+	t.Setenv("WEBSOCKET_API_ENDPOINT", "http://127.0.0.1:4000/prod")
+	if c, err := config.Read[config.Connect](); err != nil || c.PerUser != 10 || c.PerService != 100 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for value, want := range map[string]config.Limit{"1": 1, "1000": 1000, "0": 0, "-1": 0, "1001": 0, "ten": 0, "10.5": 0} {
+		for _, name := range []string{"CONNECTIONS_PER_USER", "CONNECTIONS_PER_SERVICE"} {
+			t.Run(name+"="+value, func(t *testing.T) {
+				t.Setenv(name, value)
+				c, err := config.Read[config.Connect]()
+				if want == 0 && (err == nil || !strings.Contains(err.Error(), value)) {
+					t.Errorf("%v", err)
+				}
+				if got := map[string]config.Limit{"CONNECTIONS_PER_USER": c.PerUser, "CONNECTIONS_PER_SERVICE": c.PerService}[name]; want > 0 && (err != nil || got != want) {
+					t.Errorf("%d, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL"} {
 		t.Setenv(name, "x")

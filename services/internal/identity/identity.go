@@ -18,6 +18,15 @@ import (
 // DefaultTenant is whose data those see whom nobody asked for a token.
 const DefaultTenant = "default"
 
+// Auth says who is let in.
+type Auth string
+
+// The ways to let people in.
+const (
+	AuthOpen   Auth = "open"   // everybody, as [DefaultTenant]
+	AuthTicket Auth = "ticket" // who has a token, which an HTTP API has checked, or a ticket that it gave
+)
+
 // tenant and type are contracts/schemas/defs/tenant.json, and what an entity type looks like. New types may come,
 // so they are not listed.
 var (
@@ -36,6 +45,10 @@ type Claims struct {
 	Service string
 }
 
+// maxName is the length of the longest subject and session, in bytes: both are in keys of a table. OpenID Connect has
+// subjects of 255 at most: https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+const maxName = 256
+
 // sessionClaims name the session of a token, the first that it has: that of OpenID Connect, Cognito's, or the
 // token itself.
 var sessionClaims = []string{"sid", "origin_jti", "jti"}
@@ -48,8 +61,8 @@ type Identity struct {
 	// EntityTypes are what they may see, insight among them, sorted; nil for all.
 	EntityTypes []string
 	Service     bool
-	// Until is when the token expires; zero if it does not say.
-	Until time.Time
+	// IssuedAt is when the token was made, and Until when it expires; zero if it does not say.
+	IssuedAt, Until time.Time
 }
 
 // Anybody is who asks where no token is wanted.
@@ -62,8 +75,8 @@ func (i Identity) MaySee(entityType string) bool {
 
 // Why Read refuses. The errors that it returns are of kind Denied, and wrap one of these.
 var (
-	// ErrUnknown: the token says no subject, session or tenant, or an end that is none.
-	ErrUnknown = errors.New("the token says no subject, session or tenant, or an end that is none")
+	// ErrUnknown: the token says no subject, session or tenant, or one that is none, or a time that is none.
+	ErrUnknown = errors.New("the token says no subject, session or tenant, or a time that is none")
 	// ErrEntityTypes: what the token says of entity types makes no sense, which must not mean all.
 	ErrEntityTypes = errors.New("the token's entity types are not such")
 )
@@ -76,19 +89,22 @@ func (c Claims) Read(request events.APIGatewayV2HTTPRequest) (Identity, error) {
 		claims = a.JWT.Claims
 	}
 	i := Identity{Tenant: claims[c.Tenant], Subject: claims["sub"], Service: c.Service != "" && claims[c.Service] == "true"}
-	if said, ok := claims["exp"]; ok {
-		seconds, err := strconv.ParseInt(said, 10, 64)
-		if err != nil {
-			return Identity{}, fault.New(op, fault.Denied, ErrUnknown)
+	for name, to := range map[string]*time.Time{"iat": &i.IssuedAt, "exp": &i.Until} {
+		if said, ok := claims[name]; ok {
+			seconds, err := strconv.ParseInt(said, 10, 64)
+			if err != nil {
+				return Identity{}, fault.New(op, fault.Denied, ErrUnknown)
+			}
+			*to = time.Unix(seconds, 0)
 		}
-		i.Until = time.Unix(seconds, 0)
 	}
 	for _, name := range sessionClaims {
 		if i.Session == "" {
 			i.Session = claims[name]
 		}
 	}
-	if i.Subject == "" || i.Session == "" || !tenantPattern.MatchString(i.Tenant) {
+	named := func(s string) bool { return s != "" && len(s) <= maxName }
+	if !named(i.Subject) || !named(i.Session) || !tenantPattern.MatchString(i.Tenant) {
 		return Identity{}, fault.New(op, fault.Denied, ErrUnknown)
 	}
 	if said, ok := claims[c.EntityTypes]; ok {

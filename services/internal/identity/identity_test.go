@@ -3,7 +3,9 @@ package identity_test
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -30,6 +32,10 @@ func TestRead(t *testing.T) {
 		"a tenant of a key": {map[string]string{"sub": "ada", "sid": "s", "custom:tenant": "a#b"}, identity.Identity{}, identity.ErrUnknown},
 		"no subject":        {map[string]string{"sid": "s", "custom:tenant": "acme"}, identity.Identity{}, identity.ErrUnknown},
 		"no session":        {map[string]string{"sub": "ada", "custom:tenant": "acme"}, identity.Identity{}, identity.ErrUnknown},
+		"a long subject":    {map[string]string{"sub": strings.Repeat("x", 257), "sid": "s", "custom:tenant": "acme"}, identity.Identity{}, identity.ErrUnknown},
+		"a long session":    {map[string]string{"sub": "ada", "sid": strings.Repeat("x", 257), "custom:tenant": "acme"}, identity.Identity{}, identity.ErrUnknown},
+		"issued some day":   {map[string]string{"sub": "ada", "sid": "s", "custom:tenant": "acme", "iat": "some day"}, identity.Identity{}, identity.ErrUnknown},
+		"issued in 2026":    {map[string]string{"sub": "ada", "sid": "s", "custom:tenant": "acme", "iat": "1795000000", "exp": "1795003600"}, identity.Identity{Tenant: "acme", Subject: "ada", Session: "s", IssuedAt: time.Unix(1795000000, 0), Until: time.Unix(1795003600, 0)}, nil},
 		"no types":          {map[string]string{"sub": "ada", "sid": "s", "custom:tenant": "acme", "entity_types": ""}, identity.Identity{}, identity.ErrEntityTypes},
 		"types of a key":    {map[string]string{"sub": "ada", "sid": "s", "custom:tenant": "acme", "entity_types": "a#b"}, identity.Identity{}, identity.ErrEntityTypes},
 		"all":               {map[string]string{"sub": "ada", "sid": "s", "jti": "j", "custom:tenant": "acme"}, identity.Identity{Tenant: "acme", Subject: "ada", Session: "s"}, nil},

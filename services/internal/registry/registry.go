@@ -48,12 +48,14 @@ type Connection struct {
 	// Until is when its permission ends, in milliseconds; zero: with its [Lifetime]. A partition of views does
 	// not tell it.
 	Until time.Time
+	// Service: it is no page's. Open counts it apart from those that are, and nothing else keeps it.
+	Service bool
 	// PermittedAt is when its permission was given, in milliseconds, by the clock of whoever gave it; zero: nobody
 	// knows, so it may be as old as any. Open compares it with the revocations, and nothing keeps it.
 	PermittedAt time.Time
 }
 
-// End is when the registry forgets the connection, if nobody closes it.
+// End is when the connection counts no more, if nobody closes it: its permission or its [Lifetime] ends.
 func (c Connection) End() time.Time {
 	end := c.ConnectedAt.Add(Lifetime)
 	if !c.Until.IsZero() && c.Until.Before(end) {
@@ -61,6 +63,9 @@ func (c Connection) End() time.Time {
 	}
 	return end
 }
+
+// Ended reports whether its permission has ended.
+func (c Connection) Ended(now time.Time) bool { return !c.Until.IsZero() && !now.Before(c.Until) }
 
 // May reports whether the connection may watch a partition: an entity type, insight, or Everything.
 func (c Connection) May(partition string) bool {
@@ -89,6 +94,7 @@ type Watcher struct {
 	Type   string // the partition: an entity type, insight, or Everything
 	Views  string // the text of all its views there, or Everything
 	Resync bool   // it may have missed something, and must be told to synchronise
+	Ended  bool   // its permission has ended: it must be told to move, and nothing else, and be closed
 }
 
 // Query says which watchers to read: those of the partitions named and of Everything.
@@ -130,6 +136,9 @@ var (
 	ErrForbidden = errors.New("not permitted to watch that")
 	// ErrEnded: the permission of the connection has ended. The kind is Gone.
 	ErrEnded = errors.New("the permission has ended")
+	// ErrTold, besides ErrEnded or TooSoon: the connection was refused so before, since it subscribed last or since
+	// its permission ended. So whoever tells it each first time tells it seldom.
+	ErrTold = errors.New("as it was told")
 )
 
 // ErrRevoked is why a connection is not opened: its permission was revoked after it was given. The kind is Gone.
@@ -139,17 +148,17 @@ var ErrRevoked = errors.New("the permission was revoked")
 // given until so long after.
 const MaxSkew = time.Second
 
-// TooMany is why a connection is not opened: its subject has as many as it may have. The kind is Throttled.
+// TooMany is why a connection is not opened: its subject has as many as it may have; see [Admit]. The kind is Throttled.
 type TooMany struct {
-	// Silent are those of them that have said nothing for [Silence], the longest silent first: their sockets
-	// may have died unnoticed.
+	// Silent are those of them that spoke, and have said nothing for [Silence], the longest silent first: their
+	// sockets may have died unnoticed. One that never spoke may only listen.
 	Silent []string
 }
 
 func (e TooMany) Error() string { return "the subject has too many connections" }
 
-// Silence is after how long without a subscription nobody knows whether a connection is still there. A browser
-// sends one a minute at least: frontend/src/live/timing.ts.
+// Silence is after how long without a word nobody knows whether a connection that spoke is still there. A browser
+// sends a subscription a minute at least: frontend/src/live/timing.ts.
 const Silence = 90 * time.Second
 
 // TooSoon is why a subscription is refused: the connection's come too fast. The kind is Throttled.
@@ -183,12 +192,12 @@ func Pace(full, now time.Time) (after time.Time, wait time.Duration) {
 // Registry stores connections. All methods may be called concurrently. Their errors carry a
 // fault kind; the caller decides about retries, beyond the short ones of an adapter.
 type Registry interface {
-	// Open registers a connection for everything in its tenant that it may watch, until its End. Opening again
+	// Open registers a connection for everything in its tenant that it may watch, for its [Lifetime]. Opening again
 	// changes nothing. The kind of its error is Gone if the connection was closed before, Throttled with
-	// TooMany if its subject has as many as the registry allows (of those that open at the same time, too),
-	// Gone with ErrRevoked if the permission of one of its owners was revoked after it was given to c (then c is
-	// closed), and Invalid if it lacks an id, a tenant or a time, or is open already as another tenant's.
-	// After an error it may be open; Close ends that.
+	// TooMany if its subject has as many as the registry allows (of those that open at the same time, too; services
+	// count apart from pages), Gone with ErrRevoked if the permission of one of its owners was revoked after it was
+	// given to c (then c is closed), and Invalid if it lacks an id, a tenant or a time, or is open already as another
+	// tenant's. After an error it may be open; Close ends that.
 	Open(ctx context.Context, c Connection) error
 
 	// Revoke takes an owner's permission away: when it has returned, each Open by a permission of before fails with
@@ -217,8 +226,12 @@ type Registry interface {
 
 	// Blame makes an open connection pay for a message that was no subscription: it uses up as much of its Pace.
 	// A gross one, such as no client of ours sends by mistake, is counted whatever the pace, and Blame returns how
-	// many there were. The kind of its error is Gone, as that of Subscribe, or Throttled with TooSoon.
+	// many there were. The kind of its error is Gone, as that of Subscribe, or Throttled with TooSoon, without ErrTold.
 	Blame(ctx context.Context, id string, gross bool) (int, error)
+
+	// Charge makes a connection that has subscribed pay for the answer, as for so many subscriptions more. It may owe
+	// what it cannot pay: then its next ones come too soon. It does nothing to a connection that is not open.
+	Charge(ctx context.Context, id string, tokens int) error
 
 	// MarkResync notes that a connection may have missed something: its watchers show it, until
 	// ClearResync. It may be repeated, and does nothing to a connection that is not open.
@@ -234,6 +247,9 @@ type Registry interface {
 	// there before the call and is there after it, and at most once if not. The pages may be used while
 	// the read goes on. An error is the last thing that it yields: then the audience is not known, and
 	// what was to be sent to it must not count as sent.
+	//
+	// A connection whose permission has ended is there as Ended, until it is closed or its [Lifetime] ends: its
+	// socket is open, and if nobody told it so, it would wait for updates that do not come.
 	//
 	// A page belongs to the caller. Leaving the loop early ends the read.
 	Watching(ctx context.Context, q Query) iter.Seq2[[]Watcher, error]

@@ -194,4 +194,10 @@ type Table interface {
 	// more; empty for the first one. It reads limit rows, or a few more, or less, also where it is not the last.
 	// It sees every Apply that returned before. To go on behind any entry of a page, give its EntityID.
 	Page(ctx context.Context, r Range, after string, limit int) (Page, error)
+	// Latest returns the entities of a range with the highest EntityIDs, in the order of bytes, without
+	// tombstones and in no order: all that are there from an id on, which it returns as well. That is the range's
+	// From, if these are all. It reads limit rows, or a few more, or less: how many it keeps of a larger range
+	// depends on how that is stored, and two calls keep the same of the same rows. What was applied before it
+	// began it sees, and of each later change either all or nothing.
+	Latest(ctx context.Context, r Range, limit int) (entries []Entry, from string, err error)
 }

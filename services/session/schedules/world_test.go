@@ -23,6 +23,7 @@ import (
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
+	"github.com/iops-dashboard/live/services/internal/summary/memsummary"
 	"github.com/iops-dashboard/live/services/internal/view"
 	"github.com/iops-dashboard/live/services/session"
 )
@@ -124,9 +125,10 @@ func newWorld(t *testing.T, s schedule, p *page, heard *tally, trace *strings.Bu
 	if w.session, err = session.New(session.Config{Registry: w.registry, Auth: session.AuthTicket, Log: log}); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // which share nothing
+	summaries := &memsummary.Store{}
+	for range 2 { // which share nothing but summaries
 		one, err := session.NewSync(session.SyncConfig{
-			Registry: w.registry, State: w.table, Gateway: w, Log: log, Lifetime: s.Lifetime, ReconnectAfter: s.Lifetime / 4,
+			Registry: w.registry, State: w.table, Summaries: summaries, Gateway: w, Log: log, Lifetime: s.Lifetime, ReconnectAfter: s.Lifetime / 4,
 			Random:  func() float64 { return 0.5 },
 			Crossed: func(int) { w.complain("rows of another tenant were about to be posted") },
 		})

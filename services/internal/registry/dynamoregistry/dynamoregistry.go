@@ -1,14 +1,14 @@
 // Package dynamoregistry keeps the connection registry in a DynamoDB table with string keys pk
-// and sk and the TTL attribute expires_at. A connection has three kinds of items:
+// and sk and the TTL attribute expires_at. A connection, its owners and its subject have these items:
 //
 //	pk conn#<id>                        sk meta   tenant, connected_at, contracts, resync, sync_id, views, closed_at,
 //	                                              subject, session, entity_types, until, watching, since, changed,
-//	                                              marks, paced, gross
-//	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, sync_id, views
+//	                                              marks, paced, told, gross
+//	pk view#<tenant>#<type>#<bucket>    sk <id>   tenant, connected_at, contracts, resync, sync_id, until, views
 //	pk subject#<tenant>#<subject>       sk <id>   connected_at
 //	pk session#<tenant>#<session>       sk <id>   connected_at
-//	pk opens#<tenant>#<subject>         sk opens  opens
-//	pk revoked#<one of both above>      sk revoked  revoked_at
+//	pk opens#<tenant>#<subject>         sk pages, or services   opens, members
+//	pk revoked#<one of both above>      sk revoked   revoked_at
 //
 // Times are Unix milliseconds, expires_at is Unix seconds as TTL wants it. The type of a view item is
 // an entity type, insight, or * for all, and its views are the text of the connection's views on that
@@ -19,11 +19,13 @@
 // watching is a hash of the contracts and views of the last subscription, stored at since, and sync_id its
 // number; a view item has that of the subscription that wrote it. marks counts the marks so far. resync is
 // the number of the last one that a MarkResync set, and changed is there if another subscription was one, as
-// long as no ClearResync took them off. paced is the time of registry.Pace, and gross counts the gross messages
-// of registry.Registry's Blame.
+// long as no ClearResync took them off. paced is the time of registry.Pace, told that with which, or the until
+// because of which, a subscription was refused last, and gross counts the gross messages of registry.Registry's Blame.
 //
-// opens counts the connections that a subject has opened: one that opens saw how many there are, on condition
-// that none has opened meanwhile.
+// revoked_at is when an owner's permission was last taken away.
+//
+// opens counts the connections that a subject has opened, and members are those that may be open, each with the time
+// at which it ends: one that opens saw who is there, on condition that none has opened meanwhile.
 package dynamoregistry
 
 import (
@@ -53,11 +55,14 @@ type Options struct {
 	// PageSize limits the connections that one Query returns. Defaults to 0: DynamoDB's own
 	// limit of 1 MB.
 	PageSize int
-	// PerSubject is how many connections a subject may have. Defaults to any number.
-	PerSubject int
+	// PerSubject is how many connections a subject may have, and PerService how many services of its name may have
+	// beside them. Default to any number.
+	PerSubject, PerService int
 	// Parallel is how many buckets a read queries at a time. Defaults to all of them, so that an
 	// audience is known after one round trip; a read costs the same at any setting.
 	Parallel int
+	// Now tells the time. Defaults to time.Now.
+	Now func() time.Time
 }
 
 // Registry is a [registry.Registry] on a DynamoDB table.
@@ -73,6 +78,9 @@ var _ registry.Registry = (*Registry)(nil)
 func New(client *dynamodb.Client, table string, options Options) *Registry {
 	if options.Parallel < 1 || options.Parallel > registry.Buckets {
 		options.Parallel = registry.Buckets
+	}
+	if options.Now == nil {
+		options.Now = time.Now
 	}
 	return &Registry{client: client, table: table, options: options}
 }
@@ -101,13 +109,13 @@ func (r *Registry) register(ctx context.Context, op string, c registry.Connectio
 	}
 	meta := identified(c, item(c, key(metaKey(c.ID), "meta")))
 	meta["views"] = &types.AttributeValueMemberSS{Value: views}
-	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{
+	items := []types.TransactWriteItem{{Put: &types.Put{
 		TableName: &r.table, Item: meta,
 		ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}}}}
+	}}}
 	put := func(item map[string]types.AttributeValue) {
-		input.TransactItems = append(input.TransactItems, types.TransactWriteItem{Put: &types.Put{TableName: &r.table, Item: item}})
+		items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &r.table, Item: item}})
 	}
 	for _, view := range views {
 		own := item(c, key(view, c.ID))
@@ -119,17 +127,12 @@ func (r *Registry) register(ctx context.Context, op string, c registry.Connectio
 		own["connected_at"], own["expires_at"] = meta["connected_at"], meta["expires_at"]
 		put(own)
 	}
-	items := input.TransactItems
 	for try := range openTries {
 		guard, err := r.admit(ctx, op, c)
 		if err != nil {
 			return err
 		}
-		input.TransactItems = append(slices.Clip(items), guard...)
-		err = retryConflicts(ctx, func() error {
-			_, err := r.client.TransactWriteItems(ctx, input)
-			return err
-		})
+		err = r.transact(ctx, append(slices.Clip(items), guard...))
 		if was, ok := existing(err); ok {
 			return opened(op, c, was)
 		}
@@ -149,7 +152,10 @@ func (r *Registry) register(ctx context.Context, op string, c registry.Connectio
 func item(c registry.Connection, own map[string]types.AttributeValue) map[string]types.AttributeValue {
 	own["tenant"] = text(c.Tenant)
 	own["connected_at"] = millis(c.ConnectedAt)
-	own["expires_at"] = seconds(c.End())
+	own["expires_at"] = seconds(c.ConnectedAt.Add(registry.Lifetime))
+	if !c.Until.IsZero() {
+		own["until"] = millis(c.Until)
+	}
 	if len(c.Contracts) > 0 { // a set cannot be empty
 		own["contracts"] = &types.AttributeValueMemberSS{Value: c.Contracts}
 	}
@@ -166,9 +172,6 @@ func identified(c registry.Connection, own map[string]types.AttributeValue) map[
 	}
 	if c.EntityTypes != nil {
 		own["entity_types"] = &types.AttributeValueMemberSS{Value: c.EntityTypes}
-	}
-	if !c.Until.IsZero() {
-		own["until"] = millis(c.Until)
 	}
 	return own
 }
@@ -198,7 +201,7 @@ func existing(err error) (map[string]types.AttributeValue, bool) {
 // meta item names are all there are to delete.
 func (r *Registry) Close(ctx context.Context, id string) error {
 	const op = "registry.Close"
-	now := time.Now()
+	now := r.options.Now()
 	var old *dynamodb.UpdateItemOutput
 	err := retryConflicts(ctx, func() (err error) {
 		old, err = r.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -234,6 +237,15 @@ func (r *Registry) remove(ctx context.Context, op, id string, keys []string) err
 		}
 	}
 	return nil
+}
+
+// transact writes items together. Each call has an input of its own: the SDK puts a token into it, by which DynamoDB
+// takes a call for the one before, and refuses it if it says something else.
+func (r *Registry) transact(ctx context.Context, items []types.TransactWriteItem) error {
+	return retryConflicts(ctx, func() error {
+		_, err := r.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
+		return err
+	})
 }
 
 // retryConflicts calls f again, a little later, while another transaction holds its items.

@@ -29,14 +29,16 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			registrytest.Run(t, func(t *testing.T) registrytest.Harness {
-				var failing atomic.Int64
+				var failing, passed atomic.Int64
 				failing.Store(-1)
 				client := intercepted(t, failPage(&failing))
 				return registrytest.Harness{
 					Registry: dynamoregistry.New(client, awstest.Table(t), dynamoregistry.Options{
-						PageSize: registrytest.PageSize, PerSubject: registrytest.PerSubject, Parallel: parallel,
+						PageSize: registrytest.PageSize, PerSubject: registrytest.PerSubject, PerService: registrytest.PerService, Parallel: parallel,
+						Now: func() time.Time { return time.Now().Add(time.Duration(passed.Load())) },
 					}),
 					FailPage: func(n int) { failing.Store(int64(n)) },
+					Pass:     func(d time.Duration) { passed.Add(int64(d)) },
 				}
 			})
 		})

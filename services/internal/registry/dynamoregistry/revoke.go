@@ -2,9 +2,7 @@ package dynamoregistry
 
 import (
 	"context"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -21,46 +19,54 @@ func (r *Registry) Revoke(ctx context.Context, o registry.Owner) error {
 	if err := registry.CheckOwner(op, o); err != nil {
 		return err
 	}
-	now := time.Now()
+	now := r.options.Now()
 	item := revokedKey(ownerKeys(o.Tenant, o.Subject, o.Session)[0])
 	item["revoked_at"], item["expires_at"] = millis(now), seconds(now.Add(registry.Lifetime))
 	_, err := r.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.table, Item: item})
 	return classify(op, err)
 }
 
-// confirm closes c if its permission was revoked. It costs a handshake one call, which reads an item for each owner.
+// confirm closes c if its permission was revoked.
 func (r *Registry) confirm(ctx context.Context, op string, c registry.Connection) error {
+	revoked, err := r.revoked(ctx, op, c)
+	if err != nil || !revoked {
+		return err
+	}
+	if err := r.Close(ctx, c.ID); err != nil {
+		return err
+	}
+	return fault.New(op, fault.Gone, registry.ErrRevoked)
+}
+
+// Revoked reports whether the permission of c was revoked. It sees every Revoke that returned before.
+func (r *Registry) Revoked(ctx context.Context, c registry.Connection) (bool, error) {
+	return r.revoked(ctx, "registry.Revoked", c)
+}
+
+// revoked costs one call, which reads an item for each owner: one read unit each.
+func (r *Registry) revoked(ctx context.Context, op string, c registry.Connection) (bool, error) {
 	owners := ownerKeys(c.Tenant, c.Subject, c.Session)
 	if len(owners) == 0 {
-		return nil
+		return false, nil
 	}
 	var keys []map[string]types.AttributeValue
 	for _, owner := range owners {
 		keys = append(keys, revokedKey(owner))
 	}
-	out, err := r.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-		RequestItems: map[string]types.KeysAndAttributes{r.table: {Keys: keys, ConsistentRead: aws.Bool(true)}},
-	})
-	switch {
-	case err != nil:
-		return classify(op, err)
-	case len(out.UnprocessedKeys) > 0:
-		return fault.Newf(op, fault.Throttled, "the revocations were not read")
+	items, err := r.batch(ctx, op, keys)
+	if err != nil {
+		return false, err
 	}
-	for _, item := range out.Responses[r.table] {
+	for _, item := range items {
 		at := timeOf(item["revoked_at"])
 		if at.IsZero() { // somebody else may write to the table
-			return fault.Newf(op, fault.Internal, "a revocation lacks its time")
+			return false, fault.Newf(op, fault.Internal, "a revocation lacks its time")
 		}
-		if !c.Revoked(at) {
-			continue
+		if c.Revoked(at) {
+			return true, nil
 		}
-		if err := r.Close(ctx, c.ID); err != nil {
-			return err
-		}
-		return fault.New(op, fault.Gone, registry.ErrRevoked)
 	}
-	return nil
+	return false, nil
 }
 
 func revokedKey(owner string) map[string]types.AttributeValue {

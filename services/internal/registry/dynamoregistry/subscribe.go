@@ -37,12 +37,12 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	for range subscribeTries {
 		before, err := r.readMeta(ctx, op, id)
 		if err != nil {
-			return registry.Status{}, err
+			return registry.Status{}, r.refuse(ctx, op, before, err)
 		}
 		s = registry.Narrow(before.Connection, s)
-		after, err := before.subscribe(op, s, time.Now())
+		after, err := before.subscribe(op, s, r.options.Now())
 		if err != nil {
-			return registry.Status{}, err
+			return registry.Status{}, r.refuse(ctx, op, before, err)
 		}
 		now := keysOf(after.Connection, s)
 		renewed := after.watching == before.watching && slices.Equal(before.views, now)
@@ -73,12 +73,13 @@ type meta struct {
 	watching string // see fingerprint
 	since    time.Time
 	full     time.Time // see registry.Pace
+	told     time.Time // see refuse
 	marks    int64
 	resync   bool
 	changed  bool
 }
 
-// readMeta returns an error of kind Gone if the connection is not open.
+// readMeta returns an error of kind Gone if the connection is not open, and with ErrEnded what there is nevertheless.
 func (r *Registry) readMeta(ctx context.Context, op, id string) (meta, error) {
 	output, err := r.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.table, Key: key(metaKey(id), "meta"), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -92,17 +93,37 @@ func (r *Registry) readMeta(ctx context.Context, op, id string) (meta, error) {
 	if err != nil {
 		return meta{}, err
 	}
-	if c.Until = timeOf(item["until"]); !c.Until.IsZero() && !time.Now().Before(c.Until) {
-		return meta{}, fault.New(op, fault.Gone, registry.ErrEnded)
-	}
 	m := meta{
 		Connection: c, syncID: numberOf(item["sync_id"]), watching: textOf(item["watching"]), since: timeOf(item["since"]),
-		full: timeOf(item["paced"]), marks: numberOf(item["marks"]), resync: marked(item), changed: item["changed"] != nil,
+		full: timeOf(item["paced"]), told: timeOf(item["told"]), marks: numberOf(item["marks"]), resync: marked(item), changed: item["changed"] != nil,
 	}
 	if views, ok := item["views"].(*types.AttributeValueMemberSS); ok {
 		m.views = slices.Sorted(slices.Values(views.Value)) // a set has no order
 	}
+	if c.Ended(r.options.Now()) {
+		return m, fault.New(op, fault.Gone, registry.ErrEnded)
+	}
 	return m, nil
+}
+
+// refuse returns why a subscription is refused, with ErrTold but for the first of each time: which that is, one write
+// decides. If that fails the connection is told again.
+func (r *Registry) refuse(ctx context.Context, op string, m meta, why error) error {
+	of := m.full
+	switch {
+	case errors.Is(why, registry.ErrEnded):
+		of = m.Until
+	case !errors.As(why, new(registry.TooSoon)):
+		return why
+	}
+	if !m.told.Equal(of) {
+		_, err := r.update(ctx, key(metaKey(m.ID), "meta"), isOpen+" AND (told <> :of OR attribute_not_exists(told))", "SET told = :of",
+			map[string]types.AttributeValue{":of": millis(of)})
+		if !unmet(err) {
+			return why
+		}
+	}
+	return fault.Newf(op, fault.KindOf(why), "%w, %w", why, registry.ErrTold)
 }
 
 // subscribe returns what the item says when s is stored, or why it cannot be.
@@ -166,19 +187,16 @@ func (r *Registry) write(ctx context.Context, before, after meta, s registry.Sub
 			return err
 		})
 	}
-	input := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: update}}}
+	items := []types.TransactWriteItem{{Update: update}}
 	for partition, views := range s.Views {
 		own := item(after.Connection, key(viewKey(after.Tenant, partition, registry.Bucket(after.ID)), after.ID))
 		own["views"], own["sync_id"] = text(views), integer(s.SyncID)
 		if after.resync {
 			own["resync"] = integer(after.marks)
 		}
-		input.TransactItems = append(input.TransactItems, types.TransactWriteItem{Put: &types.Put{TableName: &r.table, Item: own}})
+		items = append(items, types.TransactWriteItem{Put: &types.Put{TableName: &r.table, Item: own}})
 	}
-	return retryConflicts(ctx, func() error {
-		_, err := r.client.TransactWriteItems(ctx, input)
-		return err
-	})
+	return r.transact(ctx, items)
 }
 
 // metaUpdate turns before into after, where before still holds.
@@ -254,10 +272,10 @@ func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error
 	for range subscribeTries {
 		m, err := r.readMeta(ctx, op, id)
 		if err != nil {
-			return 0, err
+			return 0, r.refuse(ctx, op, m, err)
 		}
 		values := map[string]types.AttributeValue{":seen": millis(m.full), ":gross": integer(0)}
-		full, wait := registry.Pace(m.full, time.Now())
+		full, wait := registry.Pace(m.full, r.options.Now())
 		if wait > 0 {
 			if full = m.full; !gross {
 				return 0, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
@@ -278,6 +296,14 @@ func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error
 		return int(numberOf(output.Attributes["gross"])), nil
 	}
 	return 0, fault.Newf(op, fault.Transient, "the connection changes all the time")
+}
+
+// Charge adds to the time of registry.Pace, which is not before the subscription that is charged for.
+func (r *Registry) Charge(ctx context.Context, id string, tokens int) error {
+	const op = "registry.Charge"
+	_, err := r.update(ctx, key(metaKey(id), "meta"), isOpen+" AND attribute_exists(paced)", "ADD paced :tokens",
+		map[string]types.AttributeValue{":tokens": integer(int64(tokens) * registry.SubscribeInterval.Milliseconds())})
+	return classify(op, unconditional(err))
 }
 
 // MarkResync marks the meta item, and then the view items that it names, so that whoever reads these

@@ -94,7 +94,7 @@ func (r *Registry) readPart(ctx context.Context, tenant string, which part, to c
 		if err != nil {
 			p.err = classify("registry.Watching", err)
 		} else {
-			p.watchers, p.err = watchers(which.partition, output.Items)
+			p.watchers, p.err = watchers(which.partition, output.Items, r.options.Now())
 		}
 		if p.err != nil || len(p.watchers) > 0 {
 			select {
@@ -115,7 +115,7 @@ func (r *Registry) readPart(ctx context.Context, tenant string, which part, to c
 	}
 }
 
-func watchers(partition string, items []map[string]types.AttributeValue) ([]registry.Watcher, error) {
+func watchers(partition string, items []map[string]types.AttributeValue, now time.Time) ([]registry.Watcher, error) {
 	all := make([]registry.Watcher, 0, len(items))
 	for _, item := range items {
 		id, _ := item["sk"].(*types.AttributeValueMemberS)
@@ -126,11 +126,12 @@ func watchers(partition string, items []map[string]types.AttributeValue) ([]regi
 		if err != nil {
 			return nil, err
 		}
-		w := registry.Watcher{Connection: c, Type: partition, Views: registry.Everything, Resync: marked(item)}
+		w := registry.Watcher{Connection: c, Type: partition, Views: registry.Everything, Resync: marked(item), Ended: c.Ended(now)}
+		w.Until = time.Time{}
 		if views, ok := item["views"].(*types.AttributeValueMemberS); ok {
 			w.Views = views.Value
 		}
-		if time.Now().Unix() < numberOf(item["expires_at"]) {
+		if now.Unix() < numberOf(item["expires_at"]) {
 			all = append(all, w)
 		}
 	}
@@ -150,6 +151,7 @@ func connection(id string, item map[string]types.AttributeValue) (registry.Conne
 	}
 	c := registry.Connection{
 		ID: id, Tenant: tenant.Value, ConnectedAt: time.UnixMilli(at), Subject: textOf(item["subject"]), Session: textOf(item["session"]),
+		Until: timeOf(item["until"]),
 	}
 	if said, ok := item["contracts"].(*types.AttributeValueMemberSS); ok {
 		c.Contracts = slices.Sorted(slices.Values(said.Value)) // a set has no order

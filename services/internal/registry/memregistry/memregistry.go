@@ -17,13 +17,16 @@ import (
 type Registry struct {
 	// PageSize is how many watchers a page holds at most. Defaults to 100.
 	PageSize int
-	// PerSubject is how many connections a subject may have. Defaults to any number.
-	PerSubject int
+	// PerSubject is how many connections a subject may have, and PerService how many services of its name may have
+	// beside them. Default to any number.
+	PerSubject, PerService int
+	// Now tells the time. Defaults to time.Now.
+	Now func() time.Time
 	// OnPage is called before page n (from 0) of each read; its error ends that read.
 	OnPage func(ctx context.Context, tenant string, n int) error
-	// OnOpen, OnClose, OnSubscribe, OnBlame and OnMark are called before the call has an effect; their error
+	// OnOpen, OnClose, OnSubscribe, OnBlame, OnCharge and OnMark are called before the call has an effect; their error
 	// prevents it.
-	OnOpen, OnClose, OnSubscribe, OnBlame, OnMark func(ctx context.Context, id string) error
+	OnOpen, OnClose, OnSubscribe, OnBlame, OnCharge, OnMark func(ctx context.Context, id string) error
 	// OnRevoke and OnOwned are called before a Revoke has an effect, and before an Owned; their error prevents it.
 	OnRevoke, OnOwned func(ctx context.Context) error
 
@@ -37,16 +40,14 @@ type connection struct {
 	registry.Connection
 	subscription registry.Subscription
 	since        time.Time
-	heard        time.Time
+	service      bool
 	full         time.Time // see registry.Pace
+	told         time.Time // see refuse
 	gross        int
 	marks        int64
 	marked       bool // since ClearResync
 	changed      bool // since ClearResync
 }
-
-// ended reports whether its permission has ended.
-func (c *connection) ended() bool { return !c.Until.IsZero() && !time.Now().Before(c.Until) }
 
 var _ registry.Registry = (*Registry)(nil)
 
@@ -93,36 +94,35 @@ func (r *Registry) Open(ctx context.Context, c registry.Connection) error {
 	for _, partition := range c.Partitions() {
 		views[partition] = registry.Everything
 	}
-	c.PermittedAt = time.Time{}
-	r.open[c.ID] = &connection{Connection: c, subscription: registry.Subscription{Views: views}, heard: c.ConnectedAt}
+	service := c.Service
+	c.PermittedAt, c.Service = time.Time{}, false
+	r.open[c.ID] = &connection{Connection: c, subscription: registry.Subscription{Views: views}, service: service}
 	return nil
 }
 
 // admit returns an error if the subject of c has as many connections as it may.
 func (r *Registry) admit(op string, c registry.Connection) error {
-	if c.Subject == "" || r.PerSubject == 0 {
+	limit := r.PerSubject
+	if c.Service {
+		limit = r.PerService
+	}
+	if c.Subject == "" || limit == 0 {
 		return nil
 	}
-	now, count := time.Now(), 0
-	var silent []*connection
+	var members []registry.Member
 	for _, other := range r.open {
-		if other.Tenant != c.Tenant || other.Subject != c.Subject || !other.End().After(now) {
-			continue
-		}
-		count++
-		if now.Sub(other.heard) >= registry.Silence {
-			silent = append(silent, other)
+		if other.Tenant == c.Tenant && other.Subject == c.Subject && other.service == c.Service && other.End().After(r.now()) {
+			members = append(members, registry.Member{Connection: other.Connection, Spoke: other.full})
 		}
 	}
-	if count < r.PerSubject {
-		return nil
+	return registry.Admit(op, members, limit, r.now())
+}
+
+func (r *Registry) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
 	}
-	slices.SortFunc(silent, func(a, b *connection) int { return a.heard.Compare(b.heard) })
-	var many registry.TooMany
-	for _, other := range silent {
-		many.Silent = append(many.Silent, other.ID)
-	}
-	return fault.New(op, fault.Throttled, many)
+	return r.Now()
 }
 
 // Close forgets id for good.
@@ -158,7 +158,7 @@ func (r *Registry) Revoke(ctx context.Context, o registry.Owner) error {
 	if r.revoked == nil {
 		r.revoked = map[registry.Owner]time.Time{}
 	}
-	r.revoked[o] = time.Now().Truncate(time.Millisecond)
+	r.revoked[o] = r.now().Truncate(time.Millisecond)
 	return nil
 }
 
@@ -187,8 +187,8 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	switch {
 	case c == nil:
 		return registry.Status{}, fault.Newf(op, fault.Gone, "not open")
-	case c.ended():
-		return registry.Status{}, fault.New(op, fault.Gone, registry.ErrEnded)
+	case c.Ended(r.now()):
+		return registry.Status{}, c.refuse(op, fault.Gone, registry.ErrEnded, c.Until)
 	case c.subscription.SyncID > s.SyncID:
 		return registry.Status{}, fault.New(op, fault.Invalid, registry.ErrSuperseded)
 	}
@@ -196,12 +196,12 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	if err := registry.CheckPermission(op, c.Connection, s); err != nil {
 		return registry.Status{}, err
 	}
-	now := time.Now()
+	now := r.now()
 	full, wait := registry.Pace(c.full, now)
 	if wait > 0 {
-		return registry.Status{}, fault.New(op, fault.Throttled, registry.TooSoon{After: wait})
+		return registry.Status{}, c.refuse(op, fault.Throttled, registry.TooSoon{After: wait}, c.full)
 	}
-	c.full, c.heard = full, now
+	c.full = full
 	said := c.Contracts
 	if s.Contracts != nil {
 		said = s.Contracts
@@ -219,6 +219,15 @@ func (r *Registry) Subscribe(ctx context.Context, id string, s registry.Subscrip
 	return registry.Status{Connection: c.Connection, Resync: c.marked || c.changed, Marks: c.marks, Since: c.since}, nil
 }
 
+// refuse is an error with ErrTold, but for the first of each time.
+func (c *connection) refuse(op string, kind fault.Kind, why error, of time.Time) error {
+	if c.told.Equal(of) {
+		return fault.Newf(op, kind, "%w, %w", why, registry.ErrTold)
+	}
+	c.told = of
+	return fault.New(op, kind, why)
+}
+
 // Blame makes id pay.
 func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error) {
 	const op = "registry.Blame"
@@ -231,10 +240,10 @@ func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error
 	if c == nil {
 		return 0, fault.Newf(op, fault.Gone, "not open")
 	}
-	if c.ended() {
-		return 0, fault.New(op, fault.Gone, registry.ErrEnded)
+	if c.Ended(r.now()) {
+		return 0, c.refuse(op, fault.Gone, registry.ErrEnded, c.Until)
 	}
-	full, wait := registry.Pace(c.full, time.Now())
+	full, wait := registry.Pace(c.full, r.now())
 	switch {
 	case wait <= 0:
 		c.full = full
@@ -245,6 +254,19 @@ func (r *Registry) Blame(ctx context.Context, id string, gross bool) (int, error
 		c.gross++
 	}
 	return c.gross, nil
+}
+
+// Charge makes id pay.
+func (r *Registry) Charge(ctx context.Context, id string, tokens int) error {
+	if err := ask(ctx, r.OnCharge, id); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.open[id]; c != nil {
+		c.full = c.full.Add(time.Duration(tokens) * registry.SubscribeInterval)
+	}
+	return nil
 }
 
 // MarkResync marks id.
@@ -313,14 +335,14 @@ func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 	defer r.mu.Unlock()
 	var all []registry.Watcher
 	for _, c := range r.open {
-		if c.Tenant != q.Tenant || c.ended() || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
+		if c.Tenant != q.Tenant || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
 			continue
 		}
 		shown := c.Connection
 		shown.Subject, shown.Session, shown.EntityTypes, shown.Until = "", "", nil, time.Time{}
 		for partition, views := range c.subscription.Views {
 			if partition == registry.Everything || slices.Contains(q.Types, partition) {
-				all = append(all, registry.Watcher{Connection: shown, Type: partition, Views: views, Resync: c.marked})
+				all = append(all, registry.Watcher{Connection: shown, Type: partition, Views: views, Resync: c.marked, Ended: c.Ended(r.now())})
 			}
 		}
 	}

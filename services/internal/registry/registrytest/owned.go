@@ -3,6 +3,7 @@ package registrytest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -170,32 +171,60 @@ func permissionEnds(t *testing.T, h Harness) {
 	ended.Until = ended.ConnectedAt.Add(time.Minute - time.Millisecond)
 	openIt(t, h, c)
 	openIt(t, h, ended)
-	wantSeen(t, h, "acme", c.ID+" * *")
+	wantSeen(t, h, "acme", c.ID+" * *", ended.ID+" * * ENDED")
 	if _, err := h.Registry.Subscribe(t.Context(), ended.ID, subscription(1, "student")); !errors.Is(err, registry.ErrEnded) || fault.KindOf(err) != fault.Gone {
 		t.Errorf("a subscription after the end: %v, want kind gone", err)
+	} else if errors.Is(err, registry.ErrTold) {
+		t.Errorf("the first after the end: %v", err)
+	}
+	_, again := h.Registry.Subscribe(t.Context(), ended.ID, subscription(2, "student"))
+	_, blamed := h.Registry.Blame(t.Context(), ended.ID, true)
+	for _, err := range []error{again, blamed} {
+		if !errors.Is(err, registry.ErrTold) || !errors.Is(err, registry.ErrEnded) || fault.KindOf(err) != fault.Gone {
+			t.Errorf("the next after the end: %v", err)
+		}
 	}
 	if status := subscribe(t, h, c.ID, subscription(1, "student")); !status.Until.Equal(c.Until) {
 		t.Errorf("it ends at %v, want %v", status.Until, c.Until)
 	}
 	closeIt(t, h, ended.ID)
+
+	// One that has said what it watches ends in all its partitions.
+	soon := Connection("acme", 3)
+	soon.Until = soon.ConnectedAt.Add(time.Hour)
+	openIt(t, h, soon)
+	s := subscription(1, "student", "tutor")
+	subscribe(t, h, soon.ID, s)
+	closeIt(t, h, c.ID)
+	h.Pass(time.Hour)
+	wantSeen(t, h, "acme", lineOf(soon, s, "student")+" ENDED", lineOf(soon, s, "tutor")+" ENDED")
+	closeIt(t, h, soon.ID)
+	wantSeen(t, h, "acme")
 }
 
-// of returns connections of ada, the first of which have said nothing for a while.
-func of(subject string, silent, all int) []registry.Connection {
+// of returns connections of a subject.
+func of(subject string, n int) []registry.Connection {
 	var cs []registry.Connection
-	for n := range all {
+	for n := range n {
 		c := Connection("acme", n)
 		c.Subject, c.Session = subject, "s"
-		if n < silent {
-			c.ConnectedAt = c.ConnectedAt.Add(-registry.Silence - time.Duration(silent-n)*time.Minute)
-		}
 		cs = append(cs, c)
 	}
 	return cs
 }
 
+// tooMany checks that c is refused, and which of the others are told to be silent.
+func tooMany(t *testing.T, h Harness, c registry.Connection, silent ...string) {
+	t.Helper()
+	err := h.Registry.Open(t.Context(), c)
+	many, ok := errors.AsType[registry.TooMany](err)
+	if !ok || fault.KindOf(err) != fault.Throttled || !slices.Equal(many.Silent, silent) {
+		t.Errorf("one more: %v, with %v silent, want %v", err, many.Silent, silent)
+	}
+}
+
 func perSubject(t *testing.T, h Harness) {
-	all := of("ada", 3, PerSubject+1)
+	all := of("ada", PerSubject+1)
 	last := all[PerSubject]
 	expired := last
 	expired.ID, expired.ConnectedAt = "expired=", time.Now().Add(-registry.Lifetime-time.Second)
@@ -204,23 +233,28 @@ func perSubject(t *testing.T, h Harness) {
 		openIt(t, h, c)
 	}
 	openIt(t, h, all[0]) // again
-	subscribe(t, h, all[1].ID, subscription(1, "student"))
+	tooMany(t, h, last)
 
-	refused := func(silent ...string) {
-		t.Helper()
-		err := h.Registry.Open(t.Context(), last)
-		many, ok := errors.AsType[registry.TooMany](err)
-		if !ok || fault.KindOf(err) != fault.Throttled || !slices.Equal(many.Silent, silent) {
-			t.Errorf("one more: %v, with %v silent, want %v", err, many.Silent, silent)
-		}
+	// One says something, and no more; two are heard of again, one by a message that is refused; and one only listens.
+	subscribe(t, h, all[1].ID, subscription(1, "student"))
+	subscribe(t, h, all[2].ID, subscription(1, "student"))
+	h.Pass(time.Minute)
+	subscribe(t, h, all[1].ID, subscription(2, "student"))
+	if _, err := h.Registry.Blame(t.Context(), all[0].ID, false); err != nil {
+		t.Fatal(err)
 	}
-	refused(all[0].ID, all[2].ID)
-	other, nobody, elsewhere := of("eve", 0, 6)[5], of("", 0, 7)[6], Connection("umbrella", 1)
+	h.Pass(registry.Silence - time.Second)
+	tooMany(t, h, last, all[2].ID)
+	subscribe(t, h, all[1].ID, subscription(3, "student"))
+	h.Pass(registry.Silence - time.Second)
+	tooMany(t, h, last, all[2].ID, all[0].ID)
+	other, nobody, elsewhere := of("eve", 6)[5], of("", 7)[6], Connection("umbrella", 1)
 	elsewhere.Subject = "ada"
 	for _, c := range []registry.Connection{other, nobody, elsewhere} {
 		openIt(t, h, c)
 	}
-	refused(all[0].ID, all[2].ID)
+	tooMany(t, h, last, all[2].ID, all[0].ID)
+	openIt(t, h, all[3]) // again
 	closeIt(t, h, all[0].ID)
 	openIt(t, h, last)
 	openIt(t, h, last)
@@ -229,6 +263,7 @@ func perSubject(t *testing.T, h Harness) {
 	closeIt(t, h, all[2].ID)
 	ended := all[2]
 	ended.ID, ended.Until = "ended=", time.Now().Add(-time.Second).Truncate(time.Millisecond)
+	ended.ConnectedAt = ended.Until.Add(-time.Minute)
 	openIt(t, h, ended)
 	after := last
 	after.ID = "after="
@@ -238,10 +273,65 @@ func perSubject(t *testing.T, h Harness) {
 	}
 }
 
+// Those that are about to end make room for those that replace them, and not for more.
+func perSubjectMoving(t *testing.T, h Harness) {
+	all := of("ada", PerSubject+registry.Surplus+1)
+	all[0].ConnectedAt = all[0].ConnectedAt.Add(-registry.MoveAfter)
+	all[1].ConnectedAt = all[1].ConnectedAt.Add(-time.Hour)
+	all[1].Until = time.Now().Add(registry.Notice).Truncate(time.Millisecond)
+	for _, c := range all[:PerSubject+1] {
+		openIt(t, h, c)
+	}
+	next := all[PerSubject+1]
+	openIt(t, h, next)
+	last := all[PerSubject+2]
+	tooMany(t, h, last)
+	h.Pass(registry.Notice) // the permission of one ends, and so does its place
+	tooMany(t, h, last)
+	closeIt(t, h, all[0].ID)
+	tooMany(t, h, last)
+	openIt(t, h, next) // again
+	closeIt(t, h, all[2].ID)
+	openIt(t, h, last)
+
+	// However many are about to end, the others are no more than the surplus.
+	h.Pass(registry.MoveAfter)
+	for n := range registry.Surplus {
+		c := last
+		c.ID, c.ConnectedAt = fmt.Sprint("later", n), c.ConnectedAt.Add(registry.MoveAfter)
+		openIt(t, h, c)
+	}
+	last.ID = "last="
+	tooMany(t, h, last)
+}
+
+// Services have room of their own.
+func perService(t *testing.T, h Harness) {
+	pages, services := of("ada", PerSubject+1), of("ada", PerService+1)
+	for i := range services {
+		services[i].ID, services[i].Service = fmt.Sprint("service", i), true
+	}
+	for _, c := range pages[:PerSubject] {
+		openIt(t, h, c)
+	}
+	for _, c := range services[:PerService] {
+		openIt(t, h, c)
+	}
+	tooMany(t, h, pages[PerSubject])
+	h.Pass(registry.Silence)
+	tooMany(t, h, services[PerService]) // and none is silent, as they never spoke
+	closeIt(t, h, services[0].ID)
+	tooMany(t, h, pages[PerSubject])
+	openIt(t, h, services[PerService])
+	if status := subscribe(t, h, services[1].ID, subscription(1, "student")); status.Service {
+		t.Errorf("status %+v", status)
+	}
+}
+
 func perSubjectRacing(t *testing.T, h Harness) {
 	var opened atomic.Int64
 	var group sync.WaitGroup
-	all := of("ada", 0, 3*PerSubject)
+	all := of("ada", 3*PerSubject)
 	for _, c := range all {
 		group.Go(func() {
 			for {

@@ -18,10 +18,15 @@ type Harness struct {
 	Registry registry.Registry
 	// FailPage makes page n (from 0) of later reads fail, until a call with a negative n.
 	FailPage func(n int)
+	// Pass moves the registry's clock on.
+	Pass func(d time.Duration)
 }
 
-// PerSubject is how many connections a harness must let a subject have.
-const PerSubject = 4
+// PerSubject is how many connections a harness must let a subject have, and PerService how many services.
+const (
+	PerSubject = 4
+	PerService = 5
+)
 
 // PageSize is what a harness must set as the page size of its registry.
 const PageSize = 2
@@ -48,6 +53,8 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"SubscribeRacingClose", subscribeRacingClose},
 		{"SubscribeRacingSubscribe", subscribeRacing},
 		{"SubscribeThatComesTooSoon", tooSoon},
+		{"ChargeUsesUpThePace", charged},
+		{"ChargeOfAClosedConnection", chargeClosed},
 		{"BlameOfAClosedConnection", blameClosed},
 		{"BlameUsesUpThePace", blamePaced},
 		{"BlameCountsWhatIsGross", blameGross},
@@ -65,7 +72,9 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"EverythingIsNarrowed", narrowed},
 		{"PermissionEnds", permissionEnds},
 		{"ConnectionsOfASubject", perSubject},
+		{"ConnectionsOfASubjectThatMove", perSubjectMoving},
 		{"ConnectionsOfASubjectThatRace", perSubjectRacing},
+		{"ServicesOfASubject", perService},
 		{"IdentityIsHidden", identityIsHidden},
 		{"Buckets", buckets},
 		{"AllPages", allPages},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/iops-dashboard/live/services/internal/fault"
@@ -43,6 +44,9 @@ func seen(t *testing.T, h Harness, q registry.Query) []string {
 			line := strings.Join([]string{w.ID, w.Type, w.Views}, " ")
 			if w.Resync {
 				line += " RESYNC"
+			}
+			if w.Ended {
+				line += " ENDED"
 			}
 			all = append(all, line)
 		}
@@ -327,7 +331,36 @@ func tooSoon(t *testing.T, h Harness) {
 	if !ok || fault.KindOf(refused) != fault.Throttled || soon.After <= 0 || soon.After > registry.SubscribeInterval {
 		t.Fatalf("the last of many: %v", refused)
 	}
+	if errors.Is(refused, registry.ErrTold) {
+		t.Errorf("the first that is refused: %v", refused)
+	}
 	subscribe(t, h, other.ID, subscription(1, "student"))
+	told := true
+	for n := range int64(10) {
+		switch _, err := h.Registry.Subscribe(t.Context(), c.ID, subscription(100+n, "student")); {
+		case err == nil: // it gained a token
+			told = false
+		case errors.Is(err, registry.ErrTold) != told || !errors.As(err, new(registry.TooSoon)) || fault.KindOf(err) != fault.Throttled:
+			t.Errorf("refused again (%t): %v", told, err)
+		default:
+			told = true
+		}
+	}
+	h.Pass(registry.SubscribeInterval)
+	subscribe(t, h, c.ID, subscription(200, "student"))
+	var group sync.WaitGroup
+	var first atomic.Int64
+	for range 8 {
+		group.Go(func() {
+			if _, err := h.Registry.Subscribe(t.Context(), c.ID, subscription(200, "student")); err != nil && !errors.Is(err, registry.ErrTold) {
+				first.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if first.Load() > 2 { // one, and one more if it gained a token meanwhile
+		t.Errorf("%d of those that are refused at the same time are the first", first.Load())
+	}
 }
 
 func mark(t *testing.T, h Harness, id string) {
@@ -400,6 +433,43 @@ func blameClosed(t *testing.T, h Harness) {
 }
 
 // Subscriptions and messages that are none share one bucket.
+func charge(t *testing.T, h Harness, id string, tokens int) {
+	t.Helper()
+	if err := h.Registry.Charge(t.Context(), id, tokens); err != nil {
+		t.Error(err)
+	}
+}
+
+func charged(t *testing.T, h Harness) {
+	c, other := Connection("acme", 1), Connection("acme", 2)
+	openIt(t, h, c)
+	openIt(t, h, other)
+	subscribe(t, h, c.ID, subscription(1, "student"))
+	subscribe(t, h, other.ID, subscription(1, "student"))
+	charge(t, h, c.ID, registry.SubscribeBurst-10)
+	subscribe(t, h, c.ID, subscription(2, "student"))
+	charge(t, h, c.ID, 2*registry.SubscribeBurst)
+	_, err := h.Registry.Subscribe(t.Context(), c.ID, subscription(3, "student"))
+	soon, ok := errors.AsType[registry.TooSoon](err)
+	if most := (2*registry.SubscribeBurst - 7) * registry.SubscribeInterval; !ok || soon.After > most || soon.After < most/2 {
+		t.Fatalf("what owes so much: %v, after %v", err, soon.After)
+	}
+	h.Pass(soon.After)
+	subscribe(t, h, c.ID, subscription(4, "student"))
+	subscribe(t, h, other.ID, subscription(2, "student"))
+}
+
+func chargeClosed(t *testing.T, h Harness) {
+	c := Connection("acme", 1)
+	charge(t, h, c.ID, 1)
+	openIt(t, h, c)
+	charge(t, h, c.ID, 1) // before it has said anything
+	wantSeen(t, h, "acme", c.ID+" * *")
+	closeIt(t, h, c.ID)
+	charge(t, h, c.ID, 1)
+	wantSeen(t, h, "acme")
+}
+
 func blamePaced(t *testing.T, h Harness) {
 	c := Connection("acme", 1)
 	openIt(t, h, c)

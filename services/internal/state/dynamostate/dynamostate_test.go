@@ -3,6 +3,7 @@ package dynamostate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,6 +123,37 @@ func TestListsAreConsistentQueries(t *testing.T) {
 	}
 	if queries.Load() != dynamostate.Partitions {
 		t.Errorf("%d queries, want one for each partition", queries.Load())
+	}
+}
+
+// However many there are, no more is read than is asked for.
+func TestTheLatestAreReadFromTheEnd(t *testing.T) {
+	t.Parallel()
+	var queries, read atomic.Int64
+	options := awstest.DynamoDB(t).Options()
+	options.APIOptions = append(options.APIOptions, awstest.Around(func(_ context.Context, input any, next func() (any, error)) (any, error) {
+		output, err := next()
+		if q, ok := input.(*dynamodb.QueryInput); ok && err == nil {
+			queries.Add(1)
+			read.Add(int64(output.(*dynamodb.QueryOutput).ScannedCount))
+			if !aws.ToBool(q.ConsistentRead) || q.ScanIndexForward == nil || *q.ScanIndexForward {
+				t.Error("an eventually consistent query, or one from the beginning")
+			}
+		}
+		return output, err
+	}))
+	table := dynamostate.New(dynamodb.New(options), awstest.Table(t), dynamostate.Options{})
+	for n := range 120 {
+		c := statetest.Change("l", "1", n)
+		c.EntityID = fmt.Sprintf("stu_%03d", n)
+		mustApply(t, table, c)
+	}
+	entries, _, err := table.Latest(t.Context(), state.Range{Tenant: "acme", EntityType: "student"}, 40)
+	if err != nil || len(entries) < 20 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	if queries.Load() != dynamostate.Partitions || read.Load() > 40 {
+		t.Errorf("%d rows by %d queries", read.Load(), queries.Load())
 	}
 }
 

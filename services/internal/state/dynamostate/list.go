@@ -3,8 +3,11 @@ package dynamostate
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,8 +19,9 @@ import (
 )
 
 const (
-	opList = "dynamostate.List"
-	opPage = "dynamostate.Page"
+	opList   = "dynamostate.List"
+	opPage   = "dynamostate.Page"
+	opLatest = "dynamostate.Latest"
 )
 
 type page struct {
@@ -142,40 +146,68 @@ func entries(op string, epoch int64, items []map[string]types.AttributeValue) ([
 	return all, nil
 }
 
-// Page reads one partition after the other, from that of the entity behind which it begins: so the order is
-// that of the partitions, and in each that of the bytes of the ids. It ends with the first query that leaves
-// something for the next. Queries are consistent, and cost as those of List.
-func (t *Table) Page(ctx context.Context, r state.Range, after string, limit int) (state.Page, error) {
+// Latest queries all partitions at a time, each from its highest id on and for its part of the limit. What is kept
+// are the rows from that id on from which every partition was read, so partitions that were read further have read
+// a few in vain. Queries are consistent, and cost as those of List.
+func (t *Table) Latest(ctx context.Context, r state.Range, limit int) ([]state.Entry, string, error) {
 	epoch, err := t.epoch(ctx) // first, as in Apply
 	if err != nil {
-		return state.Page{}, err
+		return nil, "", err
 	}
-	first := 0
-	if after != "" {
-		first = partitionOf(after)
+	var parts [Partitions]latest
+	readers, ctx := errgroup.WithContext(ctx)
+	for n := range Partitions {
+		readers.Go(func() (err error) {
+			parts[n], err = t.latestOf(ctx, r, n, (limit+Partitions-1)/Partitions, epoch)
+			return err
+		})
 	}
-	var p state.Page
-	for n := first; n < Partitions; n++ {
-		input := t.query(r, n, after)
-		after = ""
-		input.Limit = aws.Int32(int32(max(limit-p.Read, 1)))
+	if err := readers.Wait(); err != nil {
+		return nil, "", err
+	}
+	var all []state.Entry
+	from := r.From
+	for _, p := range parts {
+		all = append(all, p.entries...)
+		from = max(from, p.from)
+	}
+	return slices.DeleteFunc(all, func(e state.Entry) bool { return e.EntityID < from }), from, nil
+}
+
+// latest is what was read of one partition: all that is there from an id on.
+type latest struct {
+	entries []state.Entry
+	from    string
+}
+
+func (t *Table) latestOf(ctx context.Context, r state.Range, n, limit int, epoch int64) (latest, error) {
+	found := latest{from: r.From}
+	input := t.query(r, n, "")
+	input.ScanIndexForward = aws.Bool(false)
+	for read := 0; ; {
+		input.Limit = aws.Int32(int32(limit - read))
+		if t.pageSize > 0 {
+			input.Limit = aws.Int32(int32(min(t.pageSize, limit-read)))
+		}
 		output, err := t.client.Query(ctx, input)
 		if err != nil {
-			return state.Page{}, awsfault.DynamoDB.Classify(opPage, err)
+			return found, awsfault.DynamoDB.Classify(opLatest, err)
 		}
-		more, err := entries(opPage, epoch, output.Items)
+		page, err := entries(opLatest, epoch, output.Items)
 		if err != nil {
-			return state.Page{}, err
+			return found, err
 		}
-		p.Entries = append(p.Entries, more...)
-		p.Read += int(output.ScannedCount)
-		if len(output.LastEvaluatedKey) > 0 {
+		found.entries = append(found.entries, page...)
+		if len(output.LastEvaluatedKey) == 0 {
+			return found, nil
+		}
+		if read += int(output.ScannedCount); read >= limit {
 			var ok bool
-			if p.Last, ok = textOf(output.LastEvaluatedKey["sk"]); !ok {
-				return state.Page{}, fault.Newf(opPage, fault.Internal, "the next page has no key")
+			if found.from, ok = textOf(output.LastEvaluatedKey["sk"]); !ok {
+				return found, fault.Newf(opLatest, fault.Internal, "the next page has no key")
 			}
-			return p, nil
+			return found, nil
 		}
+		input.ExclusiveStartKey = output.LastEvaluatedKey
 	}
-	return p, nil
 }

@@ -19,7 +19,7 @@ import (
 type Table struct {
 	// PageSize is how many entities a page holds at most. Defaults to 100.
 	PageSize int
-	// OnPage is called before page n (from 0) of each list, and, with 0, before each Page; its error ends that.
+	// OnPage is called before page n (from 0) of each List or Latest, and, with 0, before each Page; its error ends that.
 	OnPage func(ctx context.Context, r state.Range, n int) error
 
 	epoch int64
@@ -116,12 +116,16 @@ func (t *Table) List(ctx context.Context, r state.Range) iter.Seq2[[]state.Entry
 	}
 }
 
+func (t *Table) pageSize() int {
+	if t.PageSize == 0 {
+		return 100
+	}
+	return t.PageSize
+}
+
 // page returns the entities of a range behind the id last, which may be empty, and whether there are more.
 func (t *Table) page(r state.Range, last string) (page []state.Entry, more bool) {
-	size := t.PageSize
-	if size == 0 {
-		size = 100
-	}
+	size := t.pageSize()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k, s := range t.items {
@@ -149,12 +153,11 @@ func (t *Table) Page(ctx context.Context, r state.Range, after string, limit int
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var rows []state.Entry
-	for k, s := range t.items {
-		if k.Tenant == r.Tenant && k.EntityType == r.EntityType && k.EntityID >= r.From && k.EntityID > after {
-			rows = append(rows, state.Entry{Key: k, Item: t.item(s)})
+	for _, k := range t.keys(r) {
+		if k.EntityID > after {
+			rows = append(rows, state.Entry{Key: k, Item: t.item(t.items[k])})
 		}
 	}
-	slices.SortFunc(rows, byID)
 	var p state.Page
 	if len(rows) > limit {
 		rows = rows[:limit]
@@ -163,6 +166,53 @@ func (t *Table) Page(ctx context.Context, r state.Range, after string, limit int
 	p.Read = len(rows)
 	p.Entries = slices.DeleteFunc(rows, func(e state.Entry) bool { return e.Image == nil })
 	return p, nil
+}
+
+// Latest implements [state.Table]: it keeps as many rows as limit says, those that were there when it began. Each
+// page shows the table as it is when it is read.
+func (t *Table) Latest(ctx context.Context, r state.Range, limit int) ([]state.Entry, string, error) {
+	t.mu.Lock()
+	keys := t.keys(r)
+	t.mu.Unlock()
+	from := r.From
+	if len(keys) > limit {
+		keys = keys[len(keys)-limit:]
+		from = keys[0].EntityID
+	}
+	slices.Reverse(keys)
+	var all []state.Entry
+	for n := 0; n == 0 || len(keys) > 0; n++ {
+		if err := ctx.Err(); err != nil {
+			return nil, "", fault.New("memstate.Latest", fault.Transient, err)
+		}
+		if t.OnPage != nil {
+			if err := t.OnPage(ctx, r, n); err != nil {
+				return nil, "", err
+			}
+		}
+		page := keys[:min(t.pageSize(), len(keys))]
+		keys = keys[len(page):]
+		t.mu.Lock()
+		for _, k := range page {
+			if s := t.items[k]; s.image != nil {
+				all = append(all, state.Entry{Key: k, Item: t.item(s)})
+			}
+		}
+		t.mu.Unlock()
+	}
+	return all, from, nil
+}
+
+// keys are those of a range, tombstones among them, sorted.
+func (t *Table) keys(r state.Range) []state.Key {
+	var keys []state.Key
+	for k := range t.items {
+		if k.Tenant == r.Tenant && k.EntityType == r.EntityType && k.EntityID >= r.From {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b state.Key) int { return strings.Compare(a.EntityID, b.EntityID) })
+	return keys
 }
 
 func byID(a, b state.Entry) int { return strings.Compare(a.EntityID, b.EntityID) }

@@ -31,6 +31,10 @@ var lists = []struct {
 	{"PagesAreOfOneTenantAndType", pagesApart},
 	{"PagesFrom", pagesFrom},
 	{"APageThatFails", failingPages},
+	{"TheLatestOfFewAreAll", latestOfFew},
+	{"TheLatestOfManyAreAllFromAnIDOn", latestOfMany},
+	{"TheLatestAreConsistent", latestConsistent},
+	{"TheLatestFail", latestFails},
 }
 
 var students = state.Range{Tenant: "acme", EntityType: "student"}
