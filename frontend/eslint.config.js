@@ -69,7 +69,7 @@ export default tseslint.config(
   },
   // These tools take what they run from the default export.
   {
-    files: ["*.config.{js,ts}", "e2e/global-setup.ts"],
+    files: ["**/*.config.{js,ts}", "e2e/global-setup.ts"],
     rules: { "no-restricted-syntax": "off" },
   },
   {

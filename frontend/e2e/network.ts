@@ -54,6 +54,12 @@ export class Network {
     for (const pair of this.#pairs) for (const socket of pair) socket.resume();
   }
 
+  /** Whoever connects from now on gets through; what is connected never hears another word. */
+  forget(): void {
+    this.swallow();
+    this.#state = "open";
+  }
+
   /** Ends all connections at once. */
   drop(): void {
     for (const [near, far] of this.#pairs) {

@@ -17,7 +17,13 @@ export const hasty: Partial<Timing> = {
   pause: 100,
   spread: 200,
   retry: 500,
+  haste: 100,
+  grace: 200,
   backoff: { minimum: 50, maximum: 3_000, stableAfter: 6_000 },
+  comeback: { minimum: 50, spread: 450 },
+  toleratedOutage: 3_000,
+  pollSpread: 1_000,
+  firstPaint: { minimum: 400, spread: 200 },
   poll: 500,
   pollTimeout: 2_000,
 };

@@ -87,6 +87,7 @@ function writeManifest(): void {
     exports: {
       ".": entry("./index.js", "index"),
       "./http": entry("./http.js", "http-api"),
+      "./select": entry("./select.js", "select"),
       "./tabs": entry("./tabs.js", "shared-client"),
       "./package.json": "./package.json",
     },

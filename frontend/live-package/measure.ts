@@ -55,7 +55,6 @@ async function bundle(entry: string): Promise<string> {
       rolldownOptions: { output: { minify: true } },
     },
   });
-  const [output] = Array.isArray(built) ? built : [built];
-  if (!output || !("output" in output)) throw new Error("nothing was built");
-  return output.output.map((file) => (file.type === "chunk" ? file.code : "")).join("");
+  const outputs = [built].flat().flatMap((each) => ("output" in each ? each.output : []));
+  return outputs.map((file) => (file.type === "chunk" ? file.code : "")).join("");
 }

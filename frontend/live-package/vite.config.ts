@@ -3,7 +3,8 @@ import { defineConfig, mergeConfig } from "vite";
 import usual from "../vite.config.ts";
 
 /** The HTTP side, and the sharing between tabs: they are in the files of their entries alone. */
-const isOptional = /\/live\/(http|http-api|poller|ticket|shared-client)\.ts$|\/live\/tabs\//;
+const isOptional =
+  /\/live\/(http|http-api|poller|select|shared-client|ticket|worker-timers)\.ts$|\/live\/tabs\//;
 
 /** Makes the JavaScript of the package; build.ts makes the rest of it. */
 export default mergeConfig(
@@ -18,6 +19,7 @@ export default mergeConfig(
         entry: {
           index: "src/live/index.ts",
           http: "src/live/http-api.ts",
+          select: "src/live/select.ts",
           tabs: "src/live/shared-client.ts",
         },
         formats: ["es"],
@@ -29,7 +31,11 @@ export default mergeConfig(
           minify: true,
           chunkFileNames: "[name].js",
           codeSplitting: {
-            groups: [{ name: "core", test: (id: string) => !isOptional.test(id) }],
+            groups: [
+              { name: "core", test: (id: string) => !isOptional.test(id) },
+              // Both of the other entries ask by HTTP.
+              { name: "request", test: /\/live\/http\.ts$/ },
+            ],
           },
         },
       },

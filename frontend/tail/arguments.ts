@@ -49,7 +49,8 @@ Whom to ask; the running scripts/up, unless told otherwise:
   --url URL           of the WebSocket; else WEBSOCKET_URL, else what .local/env says
   --api URL           of the HTTP API, which gives tickets and is polled where sockets are blocked; else
                       API_URL, or what .local/env says, if that is where the WebSocket's URL came from
-  TOKEN               in the environment: who asks, where that is wanted (scripts/up --auth ticket)
+  TOKEN               in the environment: says who asks, where that is wanted (scripts/up --auth ticket); it
+                      must be a service's, for this is no page
 
 How current it is, is said on stderr: live, stale since 14:05, offline: trying again in 3 s.
 
@@ -58,7 +59,7 @@ Examples:
   scripts/tail --type subject --where balance_status=high_demand --fields region,demand_score
   scripts/tail --insights --where 'risk_score>=80'
   scripts/tail --snapshot --once --json | jq -r 'select(.attributes.segment == "at_risk").id'
-  TOKEN=$(curl -s $TOKEN_URL -d username=ada -d tenant=default | jq -r .access_token) scripts/tail
+  TOKEN=$(curl -s $TOKEN_URL -d username=ada -d tenant=default -d service=true | jq -r .access_token) scripts/tail
 
 Ends with 0 after --once or --for, ctrl-C, or when nobody reads on; 2 if the options make no sense; 3 if
 nothing answers, or --for is over before everything was here; 4 if who asks is not let in, or may not watch that.
@@ -78,7 +79,6 @@ export function readArguments(args: readonly string[]): Options | undefined {
   }
   const views = given.length > 0 ? given : viewsOf(types, where, fields, values.insights);
   const watched = views.map(({ entity_type }) => entity_type);
-  for (const name of fields ?? []) checkAttribute(name, watched, "--fields");
   return {
     views,
     fields,
@@ -130,6 +130,7 @@ function viewsOf(
       ? [...types]
       : [...entityTypes];
   for (const { attribute } of where) checkAttribute(attribute, watched, "--where");
+  for (const name of fields ?? []) checkAttribute(name, watched, "--fields");
   const views: ViewV1[] = watched
     // A type without that attribute has nothing that could match.
     .filter((type) => where.every(({ attribute }) => kindOf(type, attribute) !== undefined))

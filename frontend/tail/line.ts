@@ -29,10 +29,15 @@ export function stepsOf(
   return Object.fromEntries(steps);
 }
 
-/** `time` is the server's, in unix milliseconds. Undefined: none of the attributes to print has changed. */
+/**
+ * Of the version it says the revision alone: the epoch is the same until the state table is made anew. `time` is the
+ * server's, in unix milliseconds. Undefined: none of the attributes to print has changed.
+ */
 export function formatLine(change: Change, time: number, form: Form): string | undefined {
   const { kind, type, id, version, at } = change;
-  const steps = Object.entries(kind === "removed" ? {} : stepsOf(change, form));
+  // The rest of an insight repeats what stands in the line already, or is for programs.
+  const fields = form.fields ?? (type === "insight" ? gistOfInsights : undefined);
+  const steps = Object.entries(kind === "removed" ? {} : stepsOf(change, { fields }));
   if (kind === "changed" && steps.length === 0 && form.fields) return undefined;
   const paint = painter(form.hasColours);
   const parts = [
@@ -40,7 +45,7 @@ export function formatLine(change: Change, time: number, form: Form): string | u
     `${type} ${clean(id)}`,
     paint(colourOf[kind], kind),
     steps.map(([name, step]) => describe(name, step, kind)).join(", "),
-    paint("dim", version ? `v${version.epoch}.${version.revision}` : ""),
+    paint("dim", version ? `v${version.revision}` : ""),
     paint("dim", at === undefined ? "" : formatAge(time - Date.parse(at))),
   ];
   return parts.filter((part) => part !== "").join("  ");
@@ -94,6 +99,8 @@ export function formatFreshness(
       return "not let in: who asks may not";
   }
 }
+
+const gistOfInsights = ["risk_band", "risk_score", "prediction_type", "explanation"];
 
 const clock = new Intl.DateTimeFormat("en-GB", {
   ...{ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },

@@ -129,7 +129,9 @@ function follow(options: Options, { url, api }: Addresses): void {
     wasOpen ||= status === "open";
     if (denial) {
       warn(
-        token ? "who TOKEN names is not let in" : "not let in: put a token into TOKEN; see --help",
+        token
+          ? "whom TOKEN names is not let in: it must be good still, and a service's"
+          : "not let in: put a token into TOKEN; see --help",
       );
       end(exit.notLetIn);
       return;

@@ -66,7 +66,7 @@ export function useIsComplete(): boolean {
 
 export interface FreshnessState {
   readonly freshness: Freshness;
-  /** Connected, and something was heard within 30 s. */
+  /** The page is live, or was a moment ago and catches up. */
   readonly isLive: boolean;
 }
 
@@ -90,11 +90,20 @@ export function useTime(): number {
 }
 
 const second = 1_000;
+const listeners = new Set<() => void>();
+let ticker: ReturnType<typeof setInterval> | undefined;
 
+/** All of a page hear the same tick, so that no two of its ages are of different moments. */
 function everySecond(onTick: () => void): () => void {
-  const timer = setInterval(onTick, second);
+  listeners.add(onTick);
+  ticker ??= setInterval(() => {
+    for (const tell of listeners) tell();
+  }, second);
   return () => {
-    clearInterval(timer);
+    listeners.delete(onTick);
+    if (listeners.size > 0) return;
+    clearInterval(ticker);
+    ticker = undefined;
   };
 }
 

@@ -107,13 +107,15 @@ describe("insights", () => {
 });
 
 describe("connection", () => {
-  test("the chip says Live while the socket is open, else Disconnected", () => {
+  test("the chip says Live once a sync was answered, and Disconnected as long as none was, or no socket is open", async () => {
     render(<App configuration={{ webSocketUrl: "ws://server.test/prod" }} />);
     expect(chip()).toHaveTextContent(/^Disconnected$/);
     expect(screen.getByText("Not connected")).toBeVisible();
     act(() => {
       network.latest.serverAccepts();
     });
+    expect(chip()).toHaveTextContent(/^Disconnected$/);
+    await receive(synced(1));
     expect(chip()).toHaveTextContent(/^Live$/);
     act(() => {
       network.latest.serverCloses();
@@ -132,13 +134,54 @@ describe("connection", () => {
     expect(chip()).toHaveAccessibleDescription("offline");
   });
 
+  test("what the page has become is read out, its age is not", async () => {
+    open();
+    const said = () => screen.getByRole("status", { name: "Freshness" });
+    expect(said()).toHaveTextContent(/^catching up$/);
+    await receive(synced(1));
+    expect(said()).toHaveTextContent(/^live$/);
+    act(() => {
+      network.latest.serverCloses();
+    });
+    expect(said()).toHaveTextContent(/^offline$/);
+  });
+
+  test("each panel says how current what it shows is, and explains it, unasked to nobody", async () => {
+    open();
+    const notes = screen.getAllByRole("note", { name: "Freshness" });
+    const panels = ["Students at a glance", "Entities", "Insights", "Latest changes"];
+    for (const [i, name] of panels.entries()) {
+      expect(screen.getByRole("region", { name })).toContainElement(notes[i] ?? null);
+      expect(notes[i]?.closest("[aria-live], [role=status]")).toBeNull();
+    }
+    for (const note of notes) {
+      expect(note).toHaveTextContent(/^catching up$/);
+      expect(note).toHaveAccessibleDescription("What is watched is on its way.");
+    }
+    await receive(synced(1));
+    for (const note of notes) {
+      expect(note).toHaveTextContent(/^live, \d+\.\d s$/);
+      expect(note).toHaveAccessibleDescription(/^The age of what is shown: /);
+    }
+    act(() => {
+      network.latest.serverCloses();
+    });
+    for (const note of notes) {
+      expect(note).toHaveTextContent(/^offline$/);
+      expect(note).toHaveAccessibleDescription(/ What is shown was right at \d\d:\d\d\.$/);
+    }
+  });
+
   test("where the server refuses to sync it is stale, however much comes", async () => {
     vi.spyOn(console, "warn").mockReturnValue();
     open();
     await receive(encode("ERROR", { code: "UNKNOWN_ACTION", sync_id: 1 }));
     await receive(frame(upsert("stu_1", 1)));
-    expect(chip()).toHaveTextContent(/^Live$/);
+    expect(chip()).toHaveTextContent(/^Disconnected$/);
     expect(chip()).toHaveAccessibleDescription("stale");
+    for (const note of screen.getAllByRole("note", { name: "Freshness" })) {
+      expect(note).toHaveTextContent(/^stale$/);
+    }
     expect(screen.getByText("Computed from 1 entity so far.")).toBeVisible();
   });
 

@@ -6,6 +6,7 @@ import type { Configuration } from "./config.ts";
 import { LiveDashboard } from "./live-dashboard.tsx";
 import { MissingConfiguration } from "./missing-configuration.tsx";
 import { MissingPart } from "./missing-part.tsx";
+import { UnknownConfiguration } from "./unknown-configuration.tsx";
 
 /** All that has to do with signing in is loaded only where somebody has to. */
 const Gate = lazy(async () => {
@@ -27,6 +28,7 @@ export function App({ configuration }: { configuration: Configuration }) {
 
 function Page({ configuration }: { configuration: Configuration }) {
   if ("problem" in configuration) return <MissingConfiguration problem={configuration.problem} />;
+  if ("trouble" in configuration) return <UnknownConfiguration trouble={configuration.trouble} />;
   const { signIn } = configuration;
   if (!signIn) return <LiveDashboard installation={configuration} />;
   return (

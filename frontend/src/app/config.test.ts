@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { loadConfiguration } from "./config.ts";
+import { VirtualClock } from "../testing/virtual-clock.ts";
+import { findConfiguration, loadConfiguration, type Configuration } from "./config.ts";
 
 function serving(body: string, status = 200): typeof fetch {
   return () => Promise.resolve(new Response(body, { status }));
@@ -14,12 +15,51 @@ test("the file decides", async () => {
 
 test.each([
   ["is missing", notFound],
-  ["is the page itself", serving("<!doctype html>")],
+  ["is the page itself", serving("\n<!doctype html>")],
   ["is null", serving("null")],
   ["names no URL", serving("{}")],
-  ["cannot be fetched", () => Promise.reject(new TypeError("refused"))],
 ])("where the file %s, the URL given at build time is used", async (_, fetch) => {
   expect(await loadConfiguration(builtIn, fetch)).toEqual(builtIn);
+});
+
+test.each<[string, typeof fetch]>([
+  ["the server is out of order", serving("{}", 503)],
+  ["it says so with a page", serving("<!doctype html>", 502)],
+  ["it lets nobody read it", serving("", 403)],
+  ["there is no network", () => Promise.reject(new TypeError("refused"))],
+  ["it breaks off", serving('{"webSocketUrl":"wss://fi')],
+])("where %s, nobody knows whether there is a file, and none is assumed", async (_, fetch) => {
+  expect(await loadConfiguration(builtIn, fetch)).toEqual({
+    trouble: expect.stringMatching(/^[A-Z].*config\.json.*[.]$/) as string,
+  });
+});
+
+test("it is asked for ever less often until it is known, and the page says why it is not", async () => {
+  const clock = new VirtualClock();
+  const trouble = { trouble: "It is away." };
+  const installation = { webSocketUrl: "wss://file.test" };
+  const answers: Configuration[] = [...Array<Configuration>(8).fill(trouble), installation];
+  const shown: [number, Configuration][] = [];
+  const load = () => Promise.resolve(answers.shift() ?? trouble);
+  void findConfiguration(
+    (configuration) => shown.push([clock.now(), configuration]),
+    load,
+    clock,
+    () => 0.999_999,
+  );
+  const start = clock.now();
+  for (let passed = 0; passed < 300_000; passed += 500) {
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    clock.advance(500);
+  }
+  expect(shown.map(([at]) => Math.round((at - start) / 1_000))).toEqual([
+    0, 1, 3, 7, 15, 31, 61, 91, 121,
+  ]);
+  expect(shown.map(([, configuration]) => configuration)).toEqual([
+    ...Array<Configuration>(8).fill(trouble),
+    installation,
+  ]);
+  expect(clock.pending).toBe(0);
 });
 
 test("with neither, it says what is missing", async () => {
@@ -62,6 +102,21 @@ describe("with more than a WebSocket", () => {
       { apiUrl, signIn: { ...signIn, issuer: "javascript://localhost" } },
       "https",
     ],
+    [
+      "a token in the clear",
+      { apiUrl: "http://api.test", signIn },
+      "API URL does not start with https",
+    ],
+    [
+      "a ticket in the clear",
+      { apiUrl, signIn, webSocketUrl: "ws://file.test/prod" },
+      "WebSocket URL does not start with wss",
+    ],
+    [
+      "a socket that looks like this machine",
+      { apiUrl, signIn, webSocketUrl: "ws://127.0.0.1.evil.test" },
+      "wss",
+    ],
     ["no client", { apiUrl, signIn: { issuer: signIn.issuer } }, "client id"],
     ["an empty client", { apiUrl, signIn: { ...signIn, clientId: "" } }, "client id"],
     ["a scope without openid", { apiUrl, signIn: { ...signIn, scope: "email" } }, "openid"],
@@ -90,6 +145,22 @@ describe("with more than a WebSocket", () => {
       expect(await load({ apiUrl, signIn: { ...signIn, issuer } })).not.toHaveProperty("problem");
     },
   );
+
+  test("where nobody signs in, nothing is secret", async () => {
+    const open = { webSocketUrl: "ws://file.test", apiUrl: "http://api.test" };
+    expect(await load(open)).toEqual(open);
+  });
+
+  test("an API and a socket on this machine may be read along", async () => {
+    const here = { webSocketUrl: "ws://127.0.0.1:1/prod", apiUrl: "http://localhost:2", signIn };
+    expect(await load(here)).toEqual(here);
+  });
+
+  test("what was given at build time is no exception", async () => {
+    const clear = { webSocketUrl: "ws://built.test", apiUrl };
+    const file = serving(JSON.stringify({ signIn }));
+    expect(await loadConfiguration(clear, file)).toHaveProperty("problem");
+  });
 
   test("an API may be given at build time", async () => {
     const both = { ...builtIn, apiUrl: "https://built.test" };

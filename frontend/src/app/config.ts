@@ -1,5 +1,7 @@
 import { mayAsk } from "../auth/address.ts";
 import type { SignInSettings } from "../auth/settings.ts";
+import { backoffDelay, defaultBackoff } from "../live/backoff.ts";
+import { systemClock, type Clock } from "../live/clock.ts";
 import { readTiming, type Timing } from "../live/timing.ts";
 
 /** What the dashboard has to know of the installation that it is part of. */
@@ -15,7 +17,9 @@ export interface Installation {
 export type Configuration =
   | Installation
   /** What is wrong, in one sentence for whoever installs the dashboard. */
-  | { readonly problem: string };
+  | { readonly problem: string }
+  /** Why it is not known yet, in one sentence. It is asked for again. */
+  | { readonly trouble: string };
 
 /** The URLs that were given when the dashboard was built. */
 export interface BuiltIn {
@@ -25,6 +29,25 @@ export interface BuiltIn {
 
 /** How long the server may take to answer, in milliseconds. */
 const patience = 5_000;
+
+/**
+ * Shows which installation this is once that is known, and until then why it is not. It goes on asking for as long
+ * as that takes: what a page would do without the file may be wrong for this installation, as to connect unasked.
+ */
+export async function findConfiguration(
+  show: (configuration: Configuration) => void,
+  load: () => Promise<Configuration> = loadConfiguration,
+  clock: Pick<Clock, "setTimeout"> = systemClock,
+  random: () => number = Math.random,
+): Promise<void> {
+  for (let failures = 0; ; failures++) {
+    const configuration = await load();
+    show(configuration);
+    if (!("trouble" in configuration)) return;
+    const wait = backoffDelay(failures, random(), defaultBackoff);
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, wait));
+  }
+}
 
 /**
  * Finds out which installation this is: `config.json` beside the page says it, so that one build serves any;
@@ -38,6 +61,7 @@ export async function loadConfiguration(
   fetch: typeof globalThis.fetch = globalThis.fetch,
 ): Promise<Configuration> {
   const file = await readFile(fetch);
+  if (typeof file === "string") return { trouble: file };
   const webSocketUrl = file["webSocketUrl"] ?? nonEmpty(builtIn.webSocketUrl);
   const apiUrl = file["apiUrl"] ?? nonEmpty(builtIn.apiUrl);
   const { signIn, timing } = file;
@@ -45,6 +69,7 @@ export async function loadConfiguration(
     webSocketProblem(webSocketUrl) ??
     apiProblem(apiUrl) ??
     signInProblem(signIn, apiUrl) ??
+    (signIn === undefined ? undefined : secrecyProblem(webSocketUrl as string, apiUrl as string)) ??
     timingProblem(timing);
   if (problem !== undefined) return { problem };
   return {
@@ -57,19 +82,28 @@ export async function loadConfiguration(
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** What the file says; nothing where there is no such file. */
-async function readFile(fetch: typeof globalThis.fetch): Promise<Values> {
+/** What the file says; nothing where there is no such file; or why nobody can tell. */
+async function readFile(fetch: typeof globalThis.fetch): Promise<Values | string> {
+  let response: Response;
+  let text: string;
   try {
-    const response = await fetch(`${import.meta.env.BASE_URL}config.json`, {
+    response = await fetch(`${import.meta.env.BASE_URL}config.json`, {
       cache: "no-store",
       signal: AbortSignal.timeout(patience),
     });
-    if (!response.ok) return {};
-    // Servers of single pages answer any path with the page itself: that is not JSON, and throws.
-    const file: unknown = await response.json();
+    text = await response.text();
+  } catch {
+    return "The file config.json could not be fetched.";
+  }
+  if (response.status === 404) return {};
+  if (!response.ok) return `The file config.json could not be fetched: ${response.status}.`;
+  // Servers of single pages answer any path with the page itself.
+  if (/^\s*</.test(text)) return {};
+  try {
+    const file: unknown = JSON.parse(text);
     return isRecord(file) ? file : {};
   } catch {
-    return {};
+    return "The file config.json is not JSON.";
   }
 }
 
@@ -101,6 +135,17 @@ function signInProblem(signIn: unknown, apiUrl: unknown): string | undefined {
     return 'The configured use of tokens is neither "id" nor "access".';
   }
   if (apiUrl === undefined) return "Sign-in is configured, but no API URL to use it for.";
+  return undefined;
+}
+
+/** Tokens go to the API, and tickets to the socket. */
+function secrecyProblem(webSocketUrl: string, apiUrl: string): string | undefined {
+  if (!mayAsk(new URL(apiUrl))) {
+    return "Sign-in is configured, but the API URL does not start with https://.";
+  }
+  if (!mayAsk(new URL(webSocketUrl.replace(/^ws/, "http")))) {
+    return "Sign-in is configured, but the WebSocket URL does not start with wss://.";
+  }
   return undefined;
 }
 

@@ -6,6 +6,7 @@ import { systemBrowser } from "../auth/browser.ts";
 import { FakeBrowser, FakeIssuer } from "../testing/fake-issuer.ts";
 import { ticket } from "../testing/fake-api.ts";
 import { FakeNetwork } from "../testing/fake-socket.ts";
+import { synced } from "../testing/wire.ts";
 import { App } from "./app.tsx";
 
 const page = "https://app.test/";
@@ -99,6 +100,7 @@ test("whoever is signed in sees the dashboard, and who they are, until they sign
   expect(network.latest.url).toContain("ticket=");
   act(() => {
     network.latest.serverAccepts();
+    network.latest.serverSends(synced(1));
   });
   expect(screen.getByRole("status", { name: "Connection" })).toHaveTextContent("Live");
   expect(issuer.requests).toHaveLength(1);

@@ -21,6 +21,9 @@ export interface Grant {
   readonly person: Person | undefined;
 }
 
+/** What comes of a refresh. An issuer need not send an ID token along: the one before is as good as it was. */
+export type Renewal = Omit<Grant, "token"> & { readonly token: string | undefined };
+
 /** Who is signed in. */
 export interface Person {
   readonly subject: string;
@@ -32,7 +35,16 @@ export interface Person {
 /** What went wrong, in words for whoever sits before the page. It says nothing of tokens and codes. */
 export class SignInProblem extends Error {
   override readonly name = "SignInProblem";
+  /** Nothing comes of asking again. */
+  readonly isFinal: boolean;
+
+  constructor(message: string, isFinal = false) {
+    super(message);
+    this.isFinal = isFinal;
+  }
 }
+
+const noToken = "The sign-in service gives no ID token.";
 
 export function newAttempt(from: string): Attempt {
   return {
@@ -120,17 +132,19 @@ export class Provider {
         verifier,
         options(this.#settings),
       );
-      return this.#read(response, (adjusted) =>
+      const { token, ...rest } = await this.#read(response, (adjusted) =>
         oauth.processAuthorizationCodeResponse(this.#server, adjusted, response, {
           expectedNonce: nonce,
           requireIdToken: true,
         }),
       );
+      if (token === undefined) throw new SignInProblem(noToken);
+      return { token, ...rest };
     });
   }
 
-  /** Undefined: the issuer refuses, for good. */
-  async refresh(refreshToken: string): Promise<Grant | undefined> {
+  /** Undefined: the session has ended there. */
+  async refresh(refreshToken: string): Promise<Renewal | undefined> {
     return inPlainWords(async () => {
       try {
         const response = await oauth.refreshTokenGrantRequest(
@@ -145,7 +159,7 @@ export class Provider {
         );
       } catch (error) {
         if (error instanceof oauth.ResponseBodyError && error.error === "invalid_grant") return;
-        throw error;
+        throw isRefusal(error) ? new SignInProblem(describe(error), true) : error;
       }
     });
   }
@@ -154,18 +168,23 @@ export class Provider {
   async #read(
     response: Response,
     process: (client: oauth.Client) => Promise<oauth.TokenEndpointResponse>,
-  ): Promise<Grant> {
+  ): Promise<Renewal> {
     const raw = (await response
       .clone()
       .json()
-      .catch(() => undefined)) as { id_token?: unknown } | undefined;
-    const answer = await process({
-      client_id: this.#settings.clientId,
-      [oauth.clockSkew]: skewOf(raw?.id_token),
-    });
+      .catch(() => undefined)) as { access_token?: unknown; id_token?: unknown } | null | undefined;
+    let answer: oauth.TokenEndpointResponse;
+    try {
+      answer = await process({
+        client_id: this.#settings.clientId,
+        [oauth.clockSkew]: skewOf(raw?.id_token),
+      });
+    } catch (error) {
+      // These are tokens, and none that can be used: others would be like them.
+      throw raw?.access_token === undefined ? error : new SignInProblem(describe(error), true);
+    }
     const identity = oauth.getValidatedIdTokenClaims(answer);
     const token = this.#settings.use === "access" ? answer.access_token : answer.id_token;
-    if (token === undefined) throw new SignInProblem("The sign-in service gives no ID token.");
     const says: Claims | undefined = claimsOf(token) ?? identity;
     return {
       token,
@@ -247,6 +266,22 @@ async function inPlainWords<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Whether the issuer will say the same when it is asked again. */
+function isRefusal(error: unknown): boolean {
+  const isOne =
+    error instanceof oauth.ResponseBodyError ||
+    error instanceof oauth.WWWAuthenticateChallengeError;
+  if (!isOne || error.status < 400 || error.status >= 500) return false;
+  if (error.status === 408 || error.status === 429) return false;
+  return !("error" in error && passing.has(error.error));
+}
+
+const passing: ReadonlySet<string> = new Set([
+  "server_error",
+  "slow_down",
+  "temporarily_unavailable",
+]);
+
 function describe(error: unknown): string {
   if (error instanceof oauth.AuthorizationResponseError) {
     return error.error === "access_denied"
@@ -256,6 +291,7 @@ function describe(error: unknown): string {
   if (error instanceof oauth.ResponseBodyError) {
     return `The sign-in service refused${named(error.error)}.`;
   }
+  if (error instanceof oauth.WWWAuthenticateChallengeError) return "The sign-in service refused.";
   if (error instanceof oauth.OperationProcessingError) {
     return "The sign-in service gave an answer that cannot be trusted.";
   }

@@ -17,12 +17,12 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function load(browser: FakeBrowser, more: Partial<SignInSettings> = {}): SignIn {
-  const signIn = new SignIn(
-    { issuer: issuer.url, clientId: "dashboard", ...more },
-    browser,
-    () => 0,
-  );
+function load(
+  browser: FakeBrowser,
+  more: Partial<SignInSettings> = {},
+  now: () => number = () => 0,
+): SignIn {
+  const signIn = new SignIn({ issuer: issuer.url, clientId: "dashboard", ...more }, browser, now);
   signIn.start();
   return signIn;
 }
@@ -54,10 +54,10 @@ async function go(url = page, more: Partial<SignInSettings> = {}): Promise<FakeB
 }
 
 /** Goes there and back. */
-async function signInOnce(more: Partial<SignInSettings> = {}) {
+async function signInOnce(more: Partial<SignInSettings> = {}, now?: () => number) {
   const away = await go(page, more);
   const browser = reload(away, issuer.pass(away.destination));
-  const signIn = load(browser, more);
+  const signIn = load(browser, more, now);
   const state = await settled(signIn);
   if (state.kind !== "signedIn") throw new Error(JSON.stringify(state));
   return { browser, signIn, ...state };
@@ -328,6 +328,71 @@ describe("later", () => {
     issuer.refusal = { status: 400, error: "invalid_grant" };
     await expect(tokens.token(await tokens.token())).rejects.toBeInstanceOf(SignedOut);
     expect(signIn.state).toEqual({ kind: "signedOut", problem: "Your session has ended." });
+  });
+
+  test.each([
+    ["invalid_client", 401, undefined, /^Your session has ended\. .* refused: invalid client\.$/],
+    ["invalid_client", 401, 'Basic realm="x"', /^Your session has ended\. .* refused\.$/],
+    ["unauthorized_client", 400, undefined, /refused: unauthorized client\.$/],
+    ["invalid_scope", 400, undefined, /refused: invalid scope\.$/],
+  ])(
+    "where it is refused as %s (%d, %s), the page says so",
+    async (error, status, challenge, says) => {
+      const { signIn, tokens } = await signInOnce();
+      issuer.refusal = { status, error, ...(challenge !== undefined && { challenge }) };
+      await expect(tokens.token(await tokens.token())).rejects.toBeInstanceOf(SignedOut);
+      expect(signIn.state).toEqual({
+        kind: "signedOut",
+        problem: expect.stringMatching(says) as string,
+      });
+    },
+  );
+
+  test("where what comes instead cannot be trusted, the page says so", async () => {
+    const { signIn, tokens } = await signInOnce();
+    issuer.claims = { ...issuer.claims, aud: "another" };
+    await expect(tokens.token(await tokens.token())).rejects.toBeInstanceOf(SignedOut);
+    expect(signIn.state).toHaveProperty("problem", expect.stringContaining("cannot be trusted"));
+  });
+
+  test("where no ID token comes along, the one before is used to its end, and each refresh token once", async () => {
+    let now = 0;
+    const { signIn, tokens } = await signInOnce({}, () => now);
+    const first = await tokens.token();
+    issuer.refreshed = { id_token: undefined };
+    now = 3_590_000;
+    for (let i = 0; i < 3; i++) expect(await tokens.token()).toBe(first);
+    expect(issuer.requests).toHaveLength(2);
+    now = 3_600_000;
+    issuer.refreshed = {};
+    expect(await tokens.token()).not.toBe(first);
+    const used = issuer.requests.map((form) => form.get("refresh_token"));
+    expect(new Set(used).size).toBe(3);
+
+    issuer.refreshed = { id_token: undefined };
+    now = 7_200_000;
+    await expect(tokens.token()).rejects.toBeInstanceOf(SignedOut);
+    expect(signIn.state).toHaveProperty("problem", expect.stringContaining("no other token"));
+  });
+
+  test("where no ID token comes along for one that was rejected, the page says so", async () => {
+    const { signIn, tokens } = await signInOnce();
+    issuer.refreshed = { id_token: undefined };
+    await expect(tokens.token(await tokens.token())).rejects.toBeInstanceOf(SignedOut);
+    expect(signIn.state.kind).toBe("signedOut");
+  });
+
+  test("an answer that is no answer of the issuer is no end", async () => {
+    const { signIn, tokens } = await signInOnce();
+    const first = await tokens.token();
+    issuer.refreshed = { access_token: undefined, id_token: undefined };
+    await expect(tokens.token(first)).rejects.not.toBeInstanceOf(SignedOut);
+    issuer.refreshed = {};
+    issuer.refusal = { status: 400, error: "temporarily_unavailable" };
+    await expect(tokens.token(first)).rejects.not.toBeInstanceOf(SignedOut);
+    issuer.refusal = undefined;
+    expect(await tokens.token(first)).not.toBe(first);
+    expect(signIn.state.kind).toBe("signedIn");
   });
 
   test.each([500, 503, 429])("an answer of %d is no end", async (status) => {

@@ -135,8 +135,9 @@ export class SignIn {
       person,
       refresh: (refreshToken) => provider.refresh(refreshToken),
       now: this.#now,
-      onEnd: () => {
-        this.#become({ kind: "signedOut", problem: "Your session has ended." });
+      onEnd: (why) => {
+        const problem = ["Your session has ended.", why].filter(Boolean).join(" ");
+        this.#become({ kind: "signedOut", problem });
       },
     });
     this.#become({ kind: "signedIn", person, tokens: this.#tokens });

@@ -1,5 +1,7 @@
-import type { Grant, Person } from "./provider.ts";
+import { SignInProblem, type Grant, type Person, type Renewal } from "./provider.ts";
 import { SignedOut, type TokenSource } from "./token-source.ts";
+
+const noOther = "The sign-in service gives no other token.";
 
 /** A token is replaced so long before it expires, in milliseconds: it has to last for the way to the API. */
 const leeway = 60_000;
@@ -9,11 +11,11 @@ export interface TokensOptions {
   readonly grant: Grant;
   readonly person: Person;
   /** See `Provider.refresh`. */
-  readonly refresh: (refreshToken: string) => Promise<Grant | undefined>;
+  readonly refresh: (refreshToken: string) => Promise<Renewal | undefined>;
   /** Milliseconds; measures durations. A clock that is wrong, or put right, does not matter. */
   readonly now: () => number;
-  /** Called once, when there are no more tokens to be had. */
-  readonly onEnd: () => void;
+  /** Called once, when there are no more tokens to be had. `why` is in plain words, where it is a wonder. */
+  readonly onEnd: (why?: string) => void;
 }
 
 /** The tokens of one person, in memory. */
@@ -23,6 +25,8 @@ export class Tokens implements TokenSource {
   #grant: Grant | undefined;
   #cameAt: number;
   #renewal: Promise<string> | undefined;
+  /** The issuer has sent no other for it: it is used to its end. */
+  #isLast = false;
 
   constructor(options: TokensOptions) {
     this.#options = options;
@@ -36,12 +40,15 @@ export class Tokens implements TokenSource {
     if (!grant) throw new SignedOut();
     const left = grant.lifetime - (this.#options.now() - this.#cameAt);
     const isGood = grant.token !== rejected && left > 0;
-    if (isGood && left > Math.min(leeway, grant.lifetime / 2)) return grant.token;
+    const isToLast = this.#isLast || left > Math.min(leeway, grant.lifetime / 2);
+    if (isGood && isToLast) return grant.token;
     try {
       this.#renewal ??= this.#renew(grant).finally(() => {
         this.#renewal = undefined;
       });
-      return await this.#renewal;
+      const token = await this.#renewal;
+      if (token === rejected) throw this.#finish(noOther);
+      return token;
     } catch (error) {
       if (isGood && !(error instanceof SignedOut)) return grant.token;
       throw error;
@@ -53,18 +60,39 @@ export class Tokens implements TokenSource {
     this.#grant = undefined;
   }
 
-  async #renew({ refreshToken }: Grant): Promise<string> {
-    const fresh =
-      refreshToken === undefined ? undefined : await this.#options.refresh(refreshToken);
+  async #renew(grant: Grant): Promise<string> {
+    const fresh = await this.#refresh(grant.refreshToken);
     if (!this.#grant) throw new SignedOut();
-    if (!fresh || !this.#isSamePerson(fresh.person)) {
-      this.end();
-      this.#options.onEnd();
-      throw new SignedOut();
+    if (!fresh || !this.#isSamePerson(fresh.person)) throw this.#finish();
+    const refreshToken = fresh.refreshToken ?? grant.refreshToken;
+    const { token } = fresh;
+    this.#isLast = token === undefined;
+    if (token === undefined) {
+      this.#grant = { ...grant, refreshToken };
+      if (this.#options.now() - this.#cameAt >= grant.lifetime) throw this.#finish(noOther);
+      return grant.token;
     }
-    this.#grant = { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken };
+    this.#grant = { ...fresh, token, refreshToken };
     this.#cameAt = this.#options.now();
-    return fresh.token;
+    return token;
+  }
+
+  async #refresh(refreshToken: string | undefined): Promise<Renewal | undefined> {
+    if (refreshToken === undefined) return undefined;
+    try {
+      return await this.#options.refresh(refreshToken);
+    } catch (error) {
+      throw error instanceof SignInProblem && error.isFinal ? this.#finish(error.message) : error;
+    }
+  }
+
+  /** Nobody is signed in any more. */
+  #finish(why?: string): SignedOut {
+    if (this.#grant) {
+      this.end();
+      this.#options.onEnd(why);
+    }
+    return new SignedOut();
   }
 
   /** An issuer need not send an ID token along. */

@@ -100,7 +100,7 @@ describe("what is shown", () => {
     talk.deny("forbidden");
     expect(talk.take()).toEqual([]);
     expect(talk.phase).toBe("live");
-    expect(talk.session.links[0]?.leaveAt).toBe(talk.at + 35_000);
+    expect(talk.session.openAt).toBe(talk.at + 35_000);
     talk.close(1);
     expect(talk.take()).toContainEqual(forget);
   });

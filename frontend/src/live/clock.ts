@@ -1,5 +1,3 @@
-import { startTimerWorker, WorkerTimers } from "./worker-timers.ts";
-
 /** Identifies a pending timer. Each clock makes its own kind and only reads its own. */
 export type Timer = unknown;
 
@@ -33,24 +31,14 @@ export function countSleep(steady: () => number, wall: () => number): () => numb
   };
 }
 
-const timers = new WorkerTimers(
-  {
-    setTimeout: (run, milliseconds) => globalThis.setTimeout(run, milliseconds),
-    clearTimeout: (timer) => {
-      globalThis.clearTimeout(timer as ReturnType<typeof globalThis.setTimeout>);
-    },
-  },
-  startTimerWorker,
-);
-
-/** The time of the machine. Its timers are on time also in a tab that nobody looks at. */
+/** The time of the machine, with the timers of the page or program. */
 export const systemClock: Clock = {
   now: countSleep(
     () => performance.now(),
     () => Date.now(),
   ),
-  setTimeout: (run, milliseconds) => timers.setTimeout(run, milliseconds),
+  setTimeout: (run, milliseconds) => globalThis.setTimeout(run, milliseconds),
   clearTimeout: (timer) => {
-    timers.clearTimeout(timer);
+    globalThis.clearTimeout(timer as ReturnType<typeof globalThis.setTimeout>);
   },
 };

@@ -203,7 +203,7 @@ describe("polling", () => {
     take({ type: "started" });
     for (let link = 1; link <= 3; link++) {
       take({ type: "closed", link });
-      now += 10_000;
+      now += 9_000;
       take({ type: "woken" });
     }
   });

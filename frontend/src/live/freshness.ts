@@ -1,3 +1,4 @@
+import { doubtAt } from "./link.ts";
 import type { FrameContent } from "./read-frame.ts";
 import { check, observe, serverTime, unknownClock, type ServerClock } from "./server-clock.ts";
 import { phaseOf, type Denial, type Effect, type Session } from "./session.ts";
@@ -86,7 +87,7 @@ export function freshnessOf(
       return isSilent(session, now) ? { kind: "stale", since: asOf } : { kind: "catching_up" };
     case "connecting":
       if (session.denial) return { kind: session.denial, since: asOf };
-      return session.failures === 0 && asOf === undefined
+      return session.failures === 0 && session.unanswered === 0 && asOf === undefined
         ? { kind: "catching_up" }
         : { kind: "offline", since: asOf };
     case "live":
@@ -119,9 +120,9 @@ function ageOf(
   return Math.max(0, time - asOf);
 }
 
-/** Nothing was heard for so long that nobody can call it live; also where timers are late. */
-export function isSilent({ links: [current], timing }: Session, now: number): boolean {
-  return current !== undefined && now - current.heardAt >= timing.silence;
+/** Nothing was heard, or answered, for so long that nobody can call it live; also where timers are late. */
+function isSilent({ links: [current] }: Session, now: number): boolean {
+  return current !== undefined && now >= doubtAt(current);
 }
 
 function later(a: number | undefined, b: number): number | undefined {

@@ -1,4 +1,5 @@
 import type { Failure } from "./live-api.ts";
+import { isWait } from "./read-frame.ts";
 
 /** The HTTP API, and who asks it. */
 export interface HttpApi {
@@ -70,9 +71,6 @@ function send(
   return fetch(url.replace(/\/$/, "") + path, { ...init, headers, credentials: "omit" });
 }
 
-/** The contract allows the server to ask for an hour; see contracts/schemas/defs/retry-after.json. */
-const longestWait = 3_600_000;
-
 async function readFailure(response: Response): Promise<Failure> {
   const { status } = response;
   if (status === 401) return { kind: "signed_out", retryAfterMs: 0, status };
@@ -83,6 +81,5 @@ async function readFailure(response: Response): Promise<Failure> {
     typeof problem === "object" && problem !== null && "retry_after_ms" in problem
       ? problem.retry_after_ms
       : 0;
-  const isWait = typeof after === "number" && after >= 0 && after <= longestWait;
-  return { kind: "unavailable", retryAfterMs: isWait ? after : 0, status };
+  return { kind: "unavailable", retryAfterMs: isWait(after) ? after : 0, status };
 }

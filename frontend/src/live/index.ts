@@ -4,10 +4,9 @@
  * A `LiveClient` connects, asks for what its watchers watch, repairs what was missed, moves to another socket
  * before the first ends, and says how current what it holds is. It holds values: `replica`, of the entities, and
  * `findings`, of the insights; after a change there are new ones, which share with the old whatever did not change.
- * `entitiesIn` and `findingsIn` pick out of them what matches a view.
  *
- * Two more entries: `/http` where people sign in or sockets may be blocked, and `/tabs` where the tabs of
- * a browser are to share one socket.
+ * More entries: `/select` picks out of them what matches a view; `/http` where people sign in or sockets may be
+ * blocked; `/tabs` where the tabs of a browser are to share one socket, and to keep their time in the background.
  */
 export {
   LiveClient,
@@ -18,7 +17,6 @@ export {
   type SocketConstructor,
   type Watcher,
 } from "./live-client.ts";
-export { entitiesIn, findingsIn } from "./select.ts";
 export { matches, type Match } from "./view.ts";
 export { everything } from "./watched-views.ts";
 export { timing, type Timing } from "./timing.ts";

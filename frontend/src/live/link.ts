@@ -27,6 +27,8 @@ export interface Part {
   readonly insights: readonly string[];
   readonly digest: string | undefined;
   readonly isWhole: boolean;
+  /** All in it is known here: whoever holds it, and nothing newer, has the same digest. */
+  readonly isExact: boolean;
 }
 
 /**
@@ -37,15 +39,18 @@ export interface Link {
   readonly id: number;
   readonly timing: Timing;
   readonly isOpen: boolean;
-  /** When it was asked for; once it is open: when it opened. */
+  /** When it was asked for; once it is open: when it opened, or somebody came back to it. */
   readonly since: number;
   readonly heardAt: number;
+  /** When a sync was answered, or a part of its answer came; before that: when it opened. */
+  readonly answeredAt: number;
   /** A sync was answered on it. */
   readonly isSynced: boolean;
-  /** A sync was not answered, or refused, and none was answered since. */
+  /**
+   * A sync was not answered, or refused, or nothing was heard, or answered, for so long that nobody can call it
+   * live; and no sync was answered since.
+   */
   readonly isDoubtful: boolean;
-  /** Nothing was heard for so long that nobody can call it live. */
-  readonly isSilent: boolean;
   /** How many syncs in a row were not answered. */
   readonly misses: number;
   readonly lastSyncId: number;
@@ -58,8 +63,11 @@ export interface Link {
   readonly regularAt: number;
   /** No sync is sent earlier. */
   readonly notBefore: number;
-  /** The key of views that the server refused: they are not sent again. */
+  /** The key of views that the server refused: they are not sent again before `askAgainAt`. */
   readonly refused: string | undefined;
+  readonly askAgainAt: number;
+  /** What was held after a snapshot was not what that said: the next sync is to ask for everything, or one did. */
+  readonly repair: "due" | "done" | undefined;
   /** When to move to another socket: because this one will end, */
   readonly leaveAt: number;
   /** or because it does not answer. */
@@ -73,9 +81,9 @@ export function opening(id: number, at: number, timing: Timing): Link {
     isOpen: false,
     since: at,
     heardAt: at,
+    answeredAt: at,
     isSynced: false,
     isDoubtful: false,
-    isSilent: false,
     misses: 0,
     lastSyncId: 0,
     sentAt: -Infinity,
@@ -86,6 +94,8 @@ export function opening(id: number, at: number, timing: Timing): Link {
     regularAt: Infinity,
     notBefore: -Infinity,
     refused: undefined,
+    askAgainAt: Infinity,
+    repair: undefined,
     leaveAt: Infinity,
     replaceAt: Infinity,
   };
@@ -97,6 +107,7 @@ export function open(link: Link, { at, random }: Moment): Link {
     ...hear(link, { at, random }),
     isOpen: true,
     since: at,
+    answeredAt: at,
     wishedAt: at,
     followUpAt: at + timing.followUp,
     leaveAt: at + within(timing.lifetime, random),
@@ -105,12 +116,33 @@ export function open(link: Link, { at, random }: Moment): Link {
 
 /** Something was heard. */
 export function hear(link: Link, { at, random }: Moment): Link {
-  return { ...link, heardAt: at, isSilent: false, quietAt: at + within(link.timing.quiet, random) };
+  return { ...link, heardAt: at, quietAt: at + within(link.timing.quiet, random) };
+}
+
+/** From when on nobody can call it live, unless something is heard, or answered, before. */
+export function doubtAt({ timing, heardAt, answeredAt }: Link): number {
+  const { minimum, spread } = timing.regular;
+  return Math.min(heardAt + timing.silence, answeredAt + minimum + spread + timing.answerTimeout);
+}
+
+/** It was silent for too long, and no timer has seen it: a machine slept, or a page was frozen. */
+export function hasMissedSilence(
+  { heardAt, isDoubtful, pending, timing }: Link,
+  at: number,
+): boolean {
+  const isOverdue = pending !== undefined && at > pending.answerBy;
+  return at >= heardAt + timing.silence && (!isDoubtful || isOverdue);
+}
+
+/** Whatever is heard on it: what it has missed comes only with an answer to what is asked from now on. */
+export function doubt(link: Link): Link {
+  return { ...link, isDoubtful: true };
 }
 
 /** When the next sync is to be sent, if `views` is the key of what to watch. None is sent while one is pending. */
 export function syncDueAt(link: Link, views: string): number {
-  if (!link.isOpen || link.pending || link.refused === views) return Infinity;
+  if (!link.isOpen || link.pending) return Infinity;
+  if (link.refused === views) return link.askAgainAt;
   const { wishedAt, followUpAt, quietAt, regularAt, notBefore } = link;
   return Math.max(notBefore, Math.min(wishedAt, followUpAt, quietAt, regularAt));
 }
@@ -121,7 +153,7 @@ export function deadline(link: Link, views: string): number {
   if (!link.isOpen) return link.since + timing.openTimeout;
   return Math.min(
     link.pending?.answerBy ?? Infinity,
-    link.isSilent ? Infinity : link.heardAt + timing.silence,
+    link.isDoubtful ? Infinity : doubtAt(link),
     syncDueAt(link, views),
   );
 }
@@ -135,6 +167,8 @@ export function ask(link: Link, asked: number, { at, random }: Moment): Link {
     lastSyncId: syncId,
     sentAt: at,
     pending: { syncId, asked, answerBy: at + patience, patience, parts: new Map(), total: 0 },
+    refused: undefined,
+    repair: link.repair && "done",
     wishedAt: Infinity,
     followUpAt: at >= link.followUpAt ? Infinity : link.followUpAt,
     regularAt: at + within(regular, random),
@@ -143,8 +177,23 @@ export function ask(link: Link, asked: number, { at, random }: Moment): Link {
 
 /** Wishes for a sync at that moment, or when the pending one is answered. */
 export function wish(link: Link, at: number): Link {
-  const earliest = Math.max(at, link.sentAt + link.timing.pause);
-  return { ...link, wishedAt: Math.min(link.wishedAt, earliest) };
+  return { ...link, wishedAt: Math.min(link.wishedAt, earliest(link, at)) };
+}
+
+function earliest({ sentAt, timing }: Link, at: number): number {
+  return Math.max(at, sentAt + timing.pause);
+}
+
+/** Wishes for a sync, and for another socket if no answer comes soon. */
+export function hurry(link: Link, at: number, views: string): Link {
+  if (!link.isOpen || link.refused === views) return link;
+  const replaceAt = Math.max(link.notBefore, earliest(link, at)) + link.timing.haste;
+  return { ...wish(link, at), since: at, replaceAt: Math.min(link.replaceAt, replaceAt) };
+}
+
+/** After a snapshot something else was held than that said: everything is asked for, but only once. */
+export function differed(link: Link, at: number): Link {
+  return link.repair ? link : { ...wish(link, at), repair: "due" };
 }
 
 /** Other views: what was asked for the ones before is of no interest any more. */
@@ -152,15 +201,21 @@ export function askAnew(link: Link, at: number): Link {
   return { ...link, pending: undefined, wishedAt: at };
 }
 
-export function answered(link: Link): Link {
+export function answered(link: Link, at: number): Link {
   return {
     ...link,
+    answeredAt: at,
     isSynced: true,
     isDoubtful: false,
     misses: 0,
     pending: undefined,
     replaceAt: Infinity,
   };
+}
+
+/** The answer to the pending sync could not be read. Another comes in the usual rhythm. */
+export function unread(link: Link): Link {
+  return { ...doubt(link), pending: undefined, replaceAt: Infinity };
 }
 
 /** The pending sync was not answered in time. The first time it is repeated at once, then ever less often. */
@@ -185,7 +240,8 @@ export function missed(link: Link, { at, random }: Moment): Link {
 export function refused(link: Link, refusal: Refusal, views: string, moment: Moment): Link {
   const { at, random } = moment;
   const { timing } = link;
-  const rest = { ...link, pending: undefined };
+  // It answers, if not as one would wish: another socket would hear the same.
+  const rest = { ...link, pending: undefined, replaceAt: Infinity };
   switch (refusal.code) {
     case "RATE_LIMITED":
     case "UNAVAILABLE": {
@@ -199,7 +255,12 @@ export function refused(link: Link, refusal: Refusal, views: string, moment: Mom
       return { ...rest, lastSyncId, wishedAt: at + random * timing.spread };
     }
     default:
-      return { ...rest, isDoubtful: true, refused: views };
+      return {
+        ...rest,
+        isDoubtful: true,
+        refused: views,
+        askAgainAt: at + within(timing.refusal, random),
+      };
   }
 }
 

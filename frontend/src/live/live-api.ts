@@ -32,7 +32,7 @@ export interface Poller {
 export interface Polled {
   /** As of the page that was read first. */
   readonly content: FrameContent;
-  /** All that was sent could be read: what it does not name is not there. */
+  /** The key of all that was sent could be read: what it does not name is not there. */
   readonly isWhole: boolean;
 }
 
@@ -48,6 +48,8 @@ export interface Failure {
   readonly retryAfterMs: number;
   /** Of the answer; undefined: there was none. */
   readonly status?: number;
+  /** What was seen before may not be seen any more either. */
+  readonly mustForget?: boolean;
 }
 
 /** What went wrong, whatever was thrown: where nothing is known, it may work later. */

@@ -99,8 +99,11 @@ describe("without a ticket", () => {
     const client = create();
     client.start();
     await settle();
-    expect(clock.advanceToNext()).toBe(10_000);
-    expect(server.latest.state).toBe("aborted");
+    const fetching = server.latest;
+    clock.advance(9_999);
+    expect(fetching.state).toBe("waiting");
+    clock.advance(1);
+    expect(fetching.state).toBe("aborted");
     await settle();
     expect(network.sockets).toHaveLength(0);
     expect(client.state.status).toBe("waiting");
@@ -310,6 +313,26 @@ describe("where no socket gets through", () => {
     expect(server.requests).toHaveLength(1);
     client.stop();
     expect(server.waiting).toHaveLength(0);
+  });
+
+  test("and pages come slowly: each has its time, and what has come need not come again", async () => {
+    const client = create();
+    await blocked(client);
+    const pages = () => server.requests.filter(({ path }) => path === "/metrics");
+    clock.advance(15_000);
+    pages()[0]?.answer(200, pageOf([upsert("stu_1", 1)], "more"), { ETag: '"1"' });
+    await settle();
+    clock.advance(19_000);
+    expect(pages()[1]?.state).toBe("waiting");
+    clock.advance(1_000);
+    expect(pages()[1]?.state).toBe("aborted");
+    for (let waited = 0; pages().length < 3 && waited < 60_000; waited += 1_000) {
+      clock.advance(1_000);
+      await settle();
+    }
+    expect(pages()[2]?.headers.get("If-None-Match")).toBe('"1"');
+    client.stop();
+    expect(clock.pending).toBe(0);
   });
 
   test("and stopped in the middle of a poll, nothing comes of it", async () => {

@@ -204,20 +204,41 @@ describe("watchers", () => {
     expect(heard).toEqual(["x"]);
   });
 
-  test("that throw do not stop the client", () => {
-    const client = connected();
-    client.watch({
-      onState: () => {
-        throw new Error("broken");
-      },
+  test("that throw do not stop the client, nor what else is to be done, nor other watchers", () => {
+    const reported: unknown[] = [];
+    vi.stubGlobal("queueMicrotask", (run: () => void) => {
+      try {
+        run();
+      } catch (error) {
+        reported.push(error);
+      }
     });
-    expect(() => {
-      network.latest.serverCloses();
-    }).toThrow("broken");
-    expect(() => {
-      clock.advanceToNext();
-    }).toThrow("broken");
+    const client = connected("stu_1");
+    const fail = () => {
+      throw new Error("broken");
+    };
+    const heard: string[] = [];
+    client.watch({ onState: fail, onData: fail, onMessage: fail });
+    client.watch({
+      onState: () => heard.push("state"),
+      onData: () => heard.push("data"),
+      onMessage: () => heard.push("message"),
+    });
+    const [first] = network.sockets;
+    network.latest.serverSends(encode("RECONNECT", { within_ms: 0 }));
+    network.latest.serverAccepts();
+    network.latest.serverSends(snapshot(1));
+    // It moved, though a watcher was told of what is gone in the middle of it.
+    expect(first?.state).toBe("closed");
+    expect(heard).toEqual(["message", "data", "message"]);
+    network.latest.serverCloses();
+    expect(heard.at(-1)).toBe("state");
+    clock.advanceToNext();
     expect(network.alive).toHaveLength(1);
+    expect(reported).toEqual(heard.map(() => new Error("broken")));
+    client.stop();
+    expect(network.alive).toHaveLength(0);
+    vi.unstubAllGlobals();
   });
 });
 
@@ -250,6 +271,31 @@ describe("a page that nobody can see", () => {
   });
 });
 
+test("what differs after a snapshot is asked for as a whole, once", () => {
+  const client = connected("stu_1");
+  clock.advance(5_000);
+  expect(commands().at(-1)).toHaveProperty("digest");
+  const sum = "f".repeat(32);
+  network.latest.serverSends(snapshot(2, { entities: [upsert("stu_1", 1)], sum }));
+  clock.advance(1_000);
+  expect(commands()).toHaveLength(3);
+  expect(commands()[2]).not.toHaveProperty("digest");
+  network.latest.serverSends(snapshot(3, { entities: [upsert("stu_1", 1)], sum }));
+  clock.advance(10_000);
+  expect(commands()).toHaveLength(3);
+  expect(client.replica.counters.mismatched).toBe(2);
+  expect(client.freshness().kind).toBe("live");
+});
+
+test("a change has the time of the server, whatever our clock says", () => {
+  const client = connected("stu_1");
+  clock.advance(3_000);
+  network.latest.serverSends(encode("SYNCED", { sync_id: 99 }, "2026-11-22T10:00:03.000Z"));
+  network.latest.serverSends(frame(upsert("stu_2", 1)));
+  runScheduled();
+  expect(client.replica.recent[0]?.receivedAt).toBe(Date.parse("2026-11-22T10:00:03.000Z"));
+});
+
 describe("RECONNECT", () => {
   test("moves to a new socket without a gap", () => {
     const client = connected("stu_1");
@@ -273,14 +319,69 @@ describe("RECONNECT", () => {
 });
 
 describe("live", () => {
-  test("only while something is heard", () => {
+  test("only while what is asked is answered", () => {
     const client = connected();
     expect(client.isLive()).toBe(true);
-    clock.advance(29_999);
+    clock.advance(9_999);
     expect(client.isLive()).toBe(true);
     clock.advance(1);
     expect(client.isLive()).toBe(false);
     expect(client.freshness().kind).toBe("stale");
+  });
+
+  test("not before the first answer", () => {
+    const client = create();
+    client.start();
+    network.latest.serverAccepts();
+    expect(client.isLive()).toBe(false);
+    network.latest.serverSends(frame(upsert("stu_1", 1)));
+    expect(client.isLive()).toBe(false);
+    network.latest.serverSends(synced(1));
+    expect(client.isLive()).toBe(true);
+  });
+
+  test("not while each sync is refused, though each refusal is heard", () => {
+    const client = connected();
+    let answered = 1;
+    for (let second = 0; second < 600; second++) {
+      clock.advance(1_000);
+      const sent = commands().length;
+      for (; answered < sent; answered++) {
+        network.latest.serverSends(
+          encode("ERROR", { code: "UNAVAILABLE", sync_id: commands()[answered]?.sync_id }),
+        );
+      }
+      expect(client.isLive()).toBe(second < 4);
+    }
+    expect(answered).toBeGreaterThan(50);
+  });
+
+  test("not while no sync is answered, though an update comes every 10 s", () => {
+    const client = connected();
+    const [first] = network.sockets;
+    let live = 0;
+    for (let second = 0; second < 3_600; second++) {
+      clock.advance(1_000);
+      if (second % 10 === 0) first?.serverSends(frame(upsert("stu_1", second + 2)));
+      if (client.isLive()) live += 1;
+    }
+    expect(live).toBeLessThan(10);
+  });
+
+  test("for a moment also while what is to be watched from now on is on its way", async () => {
+    const client = connected("stu_1");
+    clock.advance(5_000);
+    network.latest.serverSends(synced(2));
+    client.watch({ view: { entity_type: "student" } });
+    await Promise.resolve();
+    expect(client.freshness().kind).toBe("catching_up");
+    expect(client.isLive()).toBe(true);
+    clock.advance(1_999);
+    expect(client.isLive()).toBe(true);
+    clock.advance(1);
+    expect(client.isLive()).toBe(false);
+    network.latest.serverSends(synced(3));
+    expect(client.isLive()).toBe(true);
   });
 
   test("when timers are late, it does what is due as soon as somebody wakes it", () => {

@@ -5,7 +5,6 @@ import type { Findings } from "./findings.ts";
 import {
   confirm,
   freshnessOf,
-  isSilent,
   noKnowledge,
   notice,
   type Freshness,
@@ -103,8 +102,6 @@ export interface LiveState {
   readonly phase: Phase;
   /** Why the server let nobody in when it was last asked. */
   readonly denial: Denial | undefined;
-  /** Nothing was heard for so long, on a socket that is open, that nobody can call it live. */
-  readonly isSilent: boolean;
 }
 
 /**
@@ -137,6 +134,8 @@ export class LiveClient {
   /** What other tabs watch by way of this one. */
   #others: readonly ViewV1[] = [];
   #confirmedAt = -Infinity;
+  /** When what is shown was right last, as far as is known. */
+  #liveAt = -Infinity;
   #hasUnshown = false;
 
   constructor(options: LiveClientOptions) {
@@ -154,7 +153,7 @@ export class LiveClient {
     this.#now = options.now ?? Date.now;
     this.#store = new Store({
       schedule: options.schedule ?? onNextFrame,
-      now: this.#now,
+      now: () => this.time(),
       onChange: () => {
         this.#hasUnshown = true;
         this.#show();
@@ -162,6 +161,7 @@ export class LiveClient {
     });
     this.#poller = api?.poller({
       onPage: (content) => {
+        this.#take({ type: "paged" });
         this.#notice(content);
       },
       time: () => serverTime(this.#knowledge.clock, this.#clock.now()),
@@ -202,13 +202,19 @@ export class LiveClient {
 
   /** In how many milliseconds the next attempt to connect begins; undefined: none is waited for. */
   retryIn(): number | undefined {
-    const { openAt } = this.#session;
-    return openAt === Infinity ? undefined : Math.max(0, openAt - this.#clock.now());
+    const { openAt, isRunning, links } = this.#session;
+    const isWaiting = isRunning && links.length === 0;
+    return isWaiting ? Math.max(0, openAt - this.#clock.now()) : undefined;
   }
 
-  /** Whether the page may be called live: connected, and something was heard within 30 s. */
+  /**
+   * Whether the page may be called live: it is, or it was a moment ago, and what it watches now is on its way. It
+   * changes also as time goes by.
+   */
   isLive(): boolean {
-    return isConnected(this.#session) && !isSilent(this.#session, this.#clock.now());
+    const { kind } = this.freshness();
+    const wasLive = this.#clock.now() < this.#liveAt + this.#session.timing.grace;
+    return kind === "live" || (kind === "catching_up" && wasLive);
   }
 
   start(): void {
@@ -232,6 +238,7 @@ export class LiveClient {
     this.#unlisten?.();
     this.#unlisten = undefined;
     this.#take({ type: "stopped" });
+    for (const link of [...this.#sockets.keys(), ...this.#fetches.keys()]) this.#close(link);
   }
 
   /** How many watchers there are. */
@@ -254,9 +261,9 @@ export class LiveClient {
     this.#announceViews();
   }
 
-  /** Asks the server soon whether what is held is right. */
-  check(): void {
-    this.#take({ type: "nudged", mayConnect: false });
+  /** Asks the server soon whether what is held is right; where there is no socket, by way of a new one if wanted. */
+  check(mayConnect = false): void {
+    this.#take({ type: "nudged", mayConnect });
   }
 
   /** Those that come and go in one task are told to the session together. */
@@ -281,6 +288,7 @@ export class LiveClient {
     this.#events.push(event);
     if (this.#isStepping) return;
     this.#isStepping = true;
+    if (this.freshness().kind === "live") this.#liveAt = this.#clock.now();
     try {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const { session, effects } = step(this.#session, next, {
@@ -291,7 +299,6 @@ export class LiveClient {
         for (const effect of effects) this.#perform(effect);
       }
     } finally {
-      // A watcher that throws does not stop the others for good.
       this.#isStepping = false;
       this.#setTimer();
     }
@@ -314,7 +321,8 @@ export class LiveClient {
         return;
       case "unpoll":
         this.#polling?.abort();
-        this.#poller?.forget();
+        // What has come of one that is only given up need not come again.
+        if (!this.#session.poll) this.#poller?.forget();
         return;
       case "forget":
         this.#store.forget();
@@ -323,7 +331,9 @@ export class LiveClient {
         this.#store.merge(effect.content, effect.origin);
         return;
       case "retain":
-        this.#store.retain(effect, this.#session.views);
+        if (!this.#store.retain(effect, this.#session.views) && effect.isExact) {
+          this.#take({ type: "differed", link: effect.link });
+        }
         return;
       case "confirm":
         this.#confirmedAt = this.#clock.now();
@@ -428,7 +438,20 @@ export class LiveClient {
     const content = readFrame(data);
     this.#take({ type: "heard", link, content });
     this.#notice(content);
-    for (const { onMessage } of this.#watchers) onMessage?.(data);
+    this.#tell(({ onMessage }) => onMessage?.(data));
+  }
+
+  /** One that throws harms nobody else; its error is reported as one that nobody has caught. */
+  #tell(call: (watcher: Watcher) => void): void {
+    for (const watcher of this.#watchers) {
+      try {
+        call(watcher);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   #notice(content: FrameContent): void {
@@ -442,7 +465,7 @@ export class LiveClient {
   #show(): void {
     if (!this.#hasUnshown || !this.#session.isRunning || !this.#page.isVisible()) return;
     this.#hasUnshown = false;
-    for (const { onData } of this.#watchers) onData?.();
+    this.#tell(({ onData }) => onData?.());
   }
 
   #setTimer(): void {
@@ -463,7 +486,7 @@ export class LiveClient {
     const names = Object.keys(after) as (keyof LiveState)[];
     if (names.every((name) => after[name] === before[name])) return;
     this.#state = after;
-    for (const { onState } of this.#watchers) onState?.();
+    this.#tell(({ onState }) => onState?.());
   }
 
   /** Where the server is only slow or away, the page says so, and nobody need be told. */
@@ -489,7 +512,6 @@ function stateOf(session: Session): LiveState {
     isComplete: session.isComplete,
     phase: phaseOf(session),
     denial: session.denial,
-    isSilent: session.links[0]?.isSilent ?? false,
   };
 }
 
@@ -502,5 +524,5 @@ function statusOf(session: Session): ConnectionStatus {
 function describe({ code, pointer, rule }: Refusal): string {
   const where = pointer === undefined ? "" : ` at ${pointer || "the whole of it"}`;
   const why = rule === undefined ? "" : ` (${rule})`;
-  return `the server refused what the page asked for: ${code}${where}${why}. It is not asked again.`;
+  return `the server refused what the page asked for: ${code}${where}${why}. It is asked again in some minutes.`;
 }

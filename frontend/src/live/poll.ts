@@ -28,13 +28,12 @@ export interface PendingPoll {
   readonly answerBy: number;
 }
 
-/** Polling begins at a moment chosen by chance: pages that lost their sockets together do not ask together. */
-export function beginPolling(timing: Timing, { at, random }: Moment): Poll {
+export function beginPolling(timing: Timing): Poll {
   return {
     timing,
     pending: undefined,
     sentAt: -Infinity,
-    nextAt: at + random * timing.spread,
+    nextAt: Infinity,
     failures: 0,
     answeredAt: undefined,
     isSilent: false,
@@ -51,6 +50,14 @@ export function pollDeadline({ pending, nextAt, answeredAt, isSilent, timing }: 
 export function askPoll(poll: Poll, id: number, asked: number, at: number): Poll {
   const pending = { id, asked, answerBy: at + poll.timing.pollTimeout };
   return { ...poll, pending, sentAt: at, nextAt: Infinity };
+}
+
+/** A page of it has come: the next may take as long. */
+export function pagedPoll(poll: Poll, at: number): Poll {
+  const { pending, sentAt, timing } = poll;
+  if (!pending) return poll;
+  const answerBy = Math.min(at + timing.pollTimeout, sentAt + timing.pollLimit);
+  return { ...poll, pending: { ...pending, answerBy } };
 }
 
 export function answeredPoll(poll: Poll, at: number): Poll {

@@ -104,6 +104,29 @@ test("who may not see insights sees all the rest", async () => {
   expect(await failing([{ entity_type: "insight" }], [403])).toMatchObject({ kind: "forbidden" });
 });
 
+test("who may see nothing but insights sees those", async () => {
+  const polled = await poll([everything], [403], [200, pageOf([finding("stu_1", 1)])]);
+  expect(polled.content.insights).toHaveLength(1);
+  expect(polled.content.updates).toEqual([]);
+});
+
+test("who may see nothing of what is watched may see nothing of what was", async () => {
+  const [forbidden, page]: [Answer, Answer] = [[403], [200, pageOf([upsert("stu_1", 1)])]];
+  const two = [students, { entity_type: "tutor" }];
+  const nothing = { kind: "forbidden", mustForget: true };
+  expect(await failing([students], forbidden)).toMatchObject(nothing);
+  expect(await failing([everything], forbidden, forbidden)).toMatchObject(nothing);
+  expect(await failing(two, forbidden, forbidden)).toMatchObject(nothing);
+  for (const answers of [
+    [page, forbidden],
+    [forbidden, page],
+  ]) {
+    const failure = await failing(two, ...answers);
+    expect(failure).toMatchObject({ kind: "forbidden" });
+    expect(failure).not.toHaveProperty("mustForget");
+  }
+});
+
 test("a row that cannot be read is left out, and then what is not named may be there", async () => {
   const page = pageOf([upsert("stu_1", 1), upsert("stu_2", 1)]) as { data: unknown[] };
   page.data.push({ entity_type: "student" });
@@ -132,16 +155,54 @@ describe("a page that has not changed", () => {
     expect(ids(await poll([students], [304], [200, changed]))).toEqual(["stu_1", "stu_2"]);
   });
 
-  test("is sent again where what was sent is forgotten, or was not complete", async () => {
+  test("is sent again where what was sent is forgotten", async () => {
     await poll([students], page);
     poller.forget();
     await poll([students], page);
     expect(server.latest.headers.has("If-None-Match")).toBe(false);
     expect(await failing([students], [304])).not.toHaveProperty("kind");
     poller.forget();
-    await failing([students], [200, pageOf([], "more"), { ETag: '"3"' }], [503]);
+    const outcome = poller.poll([students], stopping.signal).catch(() => "given up");
+    await settle();
+    server.latest.answer(...page);
+    stopping.abort();
+    expect(await outcome).toBe("given up");
+    stopping = new AbortController();
     await poll([students], page);
     expect(server.latest.headers.has("If-None-Match")).toBe(false);
+  });
+
+  test("is not sent again where the poll came to nothing: each comes further than the one before", async () => {
+    const pages = Array.from({ length: 3 }, (_, i): Answer => {
+      const next = i < 2 ? String(i + 1) : undefined;
+      return [200, pageOf([upsert(`stu_${i}`, 1)], next), { ETag: `"${i}"` }];
+    }) as [Answer, Answer, Answer];
+    await failing([students], pages[0], [503]);
+    await failing([students], [304], pages[1], [503]);
+    expect(ids(await poll([students], [304], [304], pages[2]))).toEqual([
+      "stu_0",
+      "stu_1",
+      "stu_2",
+    ]);
+    expect(server.requests.slice(5).map(({ headers }) => headers.get("If-None-Match"))).toEqual([
+      '"0"',
+      '"1"',
+      null,
+    ]);
+  });
+
+  test("is kept beside a hundred others, and no more", async () => {
+    const answers = Array.from({ length: 100 }, (_, i): Answer => [
+      200,
+      pageOf([], i < 99 ? `c${i}` : undefined),
+      { ETag: `"${i}"` },
+    ]);
+    await poll([students], ...answers);
+    await failing([{ entity_type: "tutor" }], [200, pageOf([], "more"), { ETag: '"t"' }], [503]);
+    await failing([students], [503]);
+    expect(server.latest.headers.has("If-None-Match")).toBe(false);
+    await failing([{ entity_type: "tutor" }], [503]);
+    expect(server.latest.headers.get("If-None-Match")).toBe('"t"');
   });
 });
 

@@ -1,7 +1,13 @@
 import type { ViewV1 } from "@contracts/zz_types.ts";
 import { ApiError, request, type HttpApi } from "./http.ts";
-import { failureOf, type Polled, type Poller, type PollerOptions } from "./live-api.ts";
-import { readContent, type FrameContent } from "./read-frame.ts";
+import {
+  failureOf,
+  type Failure,
+  type Polled,
+  type Poller,
+  type PollerOptions,
+} from "./live-api.ts";
+import { isWhole, readContent, type FrameContent } from "./read-frame.ts";
 
 /** Pages of one poll; each has at most a thousand rows. */
 const pageLimit = 100;
@@ -12,12 +18,15 @@ interface Page {
   readonly etag: string | null;
 }
 
-/** Asks the HTTP API for all that is watched. Pages that have not changed since the last time are not sent again. */
+/**
+ * Asks the HTTP API for all that is watched. Pages that have not changed since the last time are not sent again, also
+ * where that poll was given up before its end: on a slow line each comes further than the one before.
+ */
 export class HttpPoller implements Poller {
   readonly #api: HttpApi;
   readonly #options: PollerOptions;
-  /** Those of the last complete poll, by path. */
-  #pages: ReadonlyMap<string, Page> = new Map();
+  /** The latest of each path; those that came last come last. */
+  #pages = new Map<string, Page>();
 
   constructor(api: HttpApi, options: PollerOptions) {
     this.#api = api;
@@ -27,16 +36,21 @@ export class HttpPoller implements Poller {
   /** It rejects as `request` does, and where there is no end of pages. */
   async poll(views: readonly ViewV1[], signal: AbortSignal): Promise<Polled> {
     const pages = new Map<string, Page>();
+    // Who asks for everything gets all that there is to see. Entities, or insights, may not be among it.
+    const isEverything = views.some(({ entity_type }) => entity_type === "*");
+    let refusal: Failure | undefined;
     for (const path of pathsFor(views)) {
       try {
         await this.#readAll(path, pages, signal);
       } catch (error) {
-        // Who asks for everything gets all that there is to see. These may not be among it.
-        const isExtra =
-          path === "/insights" && views.some(({ entity_type }) => entity_type === "*");
-        if (!isExtra || failureOf(error).kind !== "forbidden") throw error;
+        const failure = failureOf(error);
+        if (failure.kind !== "forbidden") throw error;
+        refusal ??= failure;
       }
+      if (refusal && pages.size > 0 && !isEverything) throw new ApiError(refusal);
     }
+    // Nothing of it may be seen, also what was seen before.
+    if (refusal && pages.size === 0) throw new ApiError({ ...refusal, mustForget: true });
     this.#pages = pages;
     return combine([...pages.values()].map(({ content }) => content));
   }
@@ -47,10 +61,19 @@ export class HttpPoller implements Poller {
     while (next !== undefined) {
       if (pages.size === pageLimit) throw new ApiError({ kind: "unavailable", retryAfterMs: 0 });
       const page: Page = await this.#read(next, signal);
+      signal.throwIfAborted();
       this.#options.onPage(page.content);
       pages.set(next, page);
+      this.#keep(next, page);
       next = page.next === undefined ? undefined : withCursor(path, page.next);
     }
+  }
+
+  #keep(path: string, page: Page): void {
+    this.#pages.delete(path);
+    this.#pages.set(path, page);
+    const [oldest] = this.#pages.keys();
+    if (this.#pages.size > pageLimit && oldest !== undefined) this.#pages.delete(oldest);
   }
 
   /** Has all pages sent again next time. */
@@ -93,6 +116,7 @@ const ofRows: ReadonlySet<string> = new Set(["unknown_update", "malformed_update
 
 function combine(pages: readonly FrameContent[]): Polled {
   const rejections = pages.flatMap((page) => page.rejections);
+  const unread = pages.flatMap((page) => page.unread ?? []);
   const first = Math.min(...pages.map(({ sentAt = Infinity }) => sentAt));
   return {
     content: {
@@ -101,8 +125,9 @@ function combine(pages: readonly FrameContent[]): Polled {
       control: undefined,
       sentAt: first === Infinity ? undefined : first,
       rejections,
+      unread,
     },
-    isWhole: !rejections.includes("malformed_update"),
+    isWhole: isWhole(unread),
   };
 }
 

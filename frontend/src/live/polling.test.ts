@@ -18,7 +18,7 @@ function blocked(attempts = 3): Talk {
   talk.start();
   for (let i = 1; i <= attempts; i++) {
     talk.close();
-    if (i < attempts) talk.advance(10_000);
+    if (i < attempts) talk.advance(talk.session.openAt - talk.at);
   }
   return talk;
 }
@@ -38,6 +38,14 @@ function advance(milliseconds: number): void {
 function polling(): Talk {
   blocked().advance(1_000).polled().take();
   return talk;
+}
+
+/** It waits for the answer to a poll. Returns when that was sent. */
+function asking(): number {
+  polling();
+  while (!talk.session.poll?.pending) advance(100);
+  talk.take();
+  return talk.session.poll.sentAt;
 }
 
 describe("a poll that fails", () => {
@@ -70,6 +78,21 @@ describe("a poll that fails", () => {
     expect(talk.take()).toEqual([]);
   });
 
+  test("by pages that come slowly has 20 s for each, and ten minutes for all", () => {
+    const start = asking();
+    while (talk.at - start < 580_000) {
+      advance(19_000);
+      talk.tell({ type: "paged" });
+    }
+    expect(talk.take().filter(({ do: what }) => what === "unpoll")).toEqual([]);
+    advance(600_000 - (talk.at - start) - 1);
+    expect(talk.take().filter(({ do: what }) => what === "unpoll")).toEqual([]);
+    advance(1);
+    expect(talk.take()).toContainEqual({ do: "unpoll" });
+    talk.tell({ type: "paged" });
+    expect(talk.session.poll?.pending).toBeUndefined();
+  });
+
   test("is not sent again before the server says", () => {
     polling().advance(5_000).unpolled("unavailable", 60_000).take();
     advance(59_999);
@@ -84,6 +107,16 @@ describe("a poll that fails", () => {
     expect(talk.take().filter(({ do: what }) => what === "poll" || what === "forget")).toEqual([]);
     advance(1);
     expect(polls()).toHaveLength(1);
+  });
+
+  test("because one may see nothing any more takes all away", () => {
+    asking();
+    const failure = { kind: "forbidden", retryAfterMs: 0, mustForget: true } as const;
+    talk.tell({ type: "unpolled", poll: talk.session.lastPoll, failure });
+    expect(talk.session).toMatchObject({ denial: "forbidden", isComplete: false });
+    expect(talk.take()).toContainEqual({ do: "forget" });
+    talk.advance(29_000);
+    expect(polls()).toEqual([]);
   });
 
   test("because nobody is signed in ends the polling, until there is a ticket again", () => {
@@ -172,6 +205,94 @@ describe("polling begins", () => {
   });
 });
 
+describe("a page that was live", () => {
+  /** Its socket is lost after some time. */
+  function lost(): Talk {
+    talk.start().accept().confirm().advance(5_000).confirm().advance(3_000).close().take();
+    return talk;
+  }
+
+  test("does not poll in an outage of 29 s, however many sockets fail", () => {
+    lost();
+    advance(29_000);
+    expect(talk.session.unanswered).toBeGreaterThanOrEqual(3);
+    expect(talk.take().filter(({ do: what }) => what === "poll")).toEqual([]);
+    talk.nudge().accept().confirm();
+    expect(talk.phase).toBe("live");
+  });
+
+  test.each([
+    [0, 30_000],
+    [0.5, 35_000],
+    [0.999_999, 40_000],
+  ])("polls some time after 30 s of it: drawn %d", (random, wait) => {
+    lost();
+    const start = talk.at;
+    talk.random = random;
+    while (polls().length === 0) advance(100);
+    expect(talk.at - start).toBeGreaterThanOrEqual(wait);
+    expect(talk.at - start).toBeLessThanOrEqual(wait + 200);
+  });
+
+  test("polls no sooner where its socket is open and dead", () => {
+    talk.start().accept().confirm();
+    const start = talk.at;
+    while (polls().length === 0) {
+      talk.at = nextDeadline(talk.session);
+      talk.tell({ type: "woken" });
+      if (talk.session.links.length > 1) talk.close();
+    }
+    // It was live until the second sync was not answered.
+    expect(talk.at - start).toBeGreaterThanOrEqual(10_000 + 30_000);
+  });
+});
+
+describe("a page that has nothing to show", () => {
+  test.each([
+    [0, 4_000],
+    [0.999_999, 6_000],
+  ])("after some seconds polls once, beside the attempt: drawn %d", (random, wait) => {
+    talk.random = random;
+    talk.start().advance(wait - 1);
+    expect(polls()).toEqual([]);
+    talk.advance(1);
+    expect(polls()).toHaveLength(1);
+    expect(talk.session.links).toHaveLength(1);
+    talk.polled();
+    expect(talk.phase).toBe("polling");
+    const at = talk.at;
+    while (talk.session.unanswered < 3) {
+      talk.at = nextDeadline(talk.session);
+      talk.tell({ type: "woken" });
+      if (talk.session.unanswered < 3) expect(polls()).toEqual([]);
+    }
+    expect(talk.at - at).toBeGreaterThan(20_000);
+    talk.advance(2_000);
+    expect(polls()).toHaveLength(1);
+  });
+
+  test("also where its socket opens, and its first sync is refused for now", () => {
+    talk.start().accept().refuse("UNAVAILABLE", { retry_after_ms: 60_000 }).advance(5_000);
+    expect(polls()).toHaveLength(1);
+  });
+
+  test("but not while a snapshot is coming", () => {
+    talk.start().accept();
+    for (let part = 1; part < 4; part++) talk.advance(2_000).part({ part, parts: 5 });
+    expect(polls()).toEqual([]);
+    talk.advance(5_000);
+    expect(polls()).toHaveLength(1);
+  });
+
+  test("because something else is to be watched does the same", () => {
+    talk.start().accept().confirm().advance(5_000).confirm().watch(students).take();
+    talk.advance(4_999);
+    expect(polls()).toEqual([]);
+    talk.advance(1);
+    expect(polls()).toHaveLength(1);
+  });
+});
+
 describe("while it polls", () => {
   test("it asks every 5 s, one at a time", () => {
     polling();
@@ -207,10 +328,33 @@ describe("while it polls", () => {
     ]);
   });
 
-  test("an answer that could not be read in whole drops nothing", () => {
+  test("an answer that could not be read in whole drops nothing, and confirms nothing", () => {
     polling().advance(5_000).take();
-    talk.polled({ updates: [upsert("stu_1", 1)] }, false);
-    expect(talk.take()).toMatchObject([{ do: "merge" }, { do: "confirm" }]);
+    for (let second = 0; second < 35; second++) {
+      if (talk.session.poll?.pending) {
+        talk.polled({ updates: [upsert("stu_1", 1)] }, false);
+        expect(talk.take().filter(({ do: what }) => what !== "poll")).toMatchObject([
+          { do: "merge" },
+        ]);
+      }
+      advance(1_000);
+      talk.take();
+    }
+    expect(talk.phase).toBe("degraded");
+    while (!talk.session.poll?.pending) advance(1_000);
+    talk.polled({});
+    expect(talk.phase).toBe("polling");
+  });
+
+  test("a row that could not be read, but is named, stays as it was", () => {
+    polling().advance(5_000).take();
+    talk.polled({ updates: [upsert("stu_1", 1)], unread: ["student/stu_2"] });
+    const named = new Set(["student/stu_1", "student/stu_2"]);
+    expect(talk.take()).toMatchObject([
+      { do: "merge" },
+      { do: "retain", entities: { named }, isExact: false },
+      { do: "confirm" },
+    ]);
   });
 
   test("other views are asked for at once, and the answer about the ones before counts for nothing", () => {
@@ -322,7 +466,7 @@ test("whatever happens: two links, one poll, none after a stop, and none beside 
           expect(new Set(session.links.map(({ id }) => id))).toEqual(links);
           expect(session.poll?.pending?.id).toBe(pending);
           const [current] = session.links;
-          const serves = current?.isSynced && !current.isDoubtful && !current.isSilent;
+          const serves = current?.isSynced && !current.isDoubtful;
           if (serves && session.isComplete) expect(session.poll).toBeUndefined();
           if (!session.isRunning) expect(nextDeadline(session)).toBe(Infinity);
           else expect(nextDeadline(session)).toBeLessThan(Infinity);

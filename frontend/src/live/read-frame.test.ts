@@ -121,8 +121,8 @@ describe("reads what is said of the connection", () => {
     ],
     [encode("ERROR", { code: "SUPERSEDED" }), { type: "ERROR", code: "SUPERSEDED" }],
     [
-      encode("ERROR", { code: "OF_THE_FUTURE", sync_id: 3, retry_after_ms: 9 }),
-      { type: "ERROR", code: "OF_THE_FUTURE", syncId: 3, retryAfterMs: 9 },
+      encode("ERROR", { code: "OF_THE_FUTURE", sync_id: 3, retry_after_ms: 3_600_000 }),
+      { type: "ERROR", code: "OF_THE_FUTURE", syncId: 3, retryAfterMs: 3_600_000 },
     ],
   ])("%s", (text, control) => {
     expect(readFrame(text)).toEqual({ ...nothing, sentAt, control });
@@ -138,7 +138,7 @@ describe("reads what is said of the connection", () => {
       insights,
       control: { type: "SNAPSHOT", syncId: 4, part: 2, parts: 3, isWhole: true },
     });
-    expect(readFrame(snapshot(4, { covers: [1, 63] }))).toMatchObject({
+    expect(readFrame(snapshot(4, { covers: [1, 63], sum: "0".repeat(32) }))).toMatchObject({
       control: { part: 1, parts: 1, covers: [1, 63], digest: "0".repeat(32) },
     });
   });
@@ -148,22 +148,33 @@ describe("reads what is said of the connection", () => {
     expect(readFrame(text)).toEqual({ ...nothing, rejections: ["not_a_frame"] });
   });
 
-  test("a snapshot that names something unreadable is not whole, one of a later type is", () => {
+  test("a snapshot with something unreadable that it does not name is not whole, one of a later type is", () => {
     const spoil = (change: object) => {
       const text = snapshot(4, { entities: [good, upsert("stu_2", 1)] });
       const { entities, ...rest } = JSON.parse(text) as { entities: object[] };
       const [first, second] = entities;
       return readFrame(JSON.stringify({ ...rest, entities: [{ ...first, ...change }, second] }));
     };
-    expect(spoil({ version: null })).toMatchObject({
-      control: { isWhole: false },
-      updates: [{ id: "stu_2" }],
-      rejections: ["malformed_update"],
-    });
+    for (const unnamed of [{ entity_id: null }, { entity_id: "" }, { entity_type: 7 }]) {
+      expect(spoil(unnamed)).toMatchObject({
+        control: { isWhole: false },
+        updates: [{ id: "stu_2" }],
+        rejections: ["malformed_update"],
+        unread: [undefined],
+      });
+    }
     expect(spoil({ entity_type: "parent" })).toMatchObject({
       control: { isWhole: true },
       rejections: ["unknown_update"],
     });
+    expect(spoil({ entity_type: "parent" })).not.toHaveProperty("unread");
+    for (const named of [{ version: null }, { operation: "APPLAUD" }, { attributes: 7 }]) {
+      expect(spoil(named)).toMatchObject({
+        control: { isWhole: true },
+        updates: [{ id: "stu_2" }],
+        unread: [`student/${good.id}`],
+      });
+    }
   });
 });
 

@@ -14,6 +14,7 @@ import type {
   RemovalReason,
   Version,
 } from "@contracts/zz_types.ts";
+import { entityKey } from "./replica.ts";
 
 /**
  * The frames with changes that are read here, as the server wants them named. Answers to what the
@@ -83,7 +84,7 @@ export type Control =
       readonly covers: readonly number[] | undefined;
       /** In its last part: of all that the views hold. */
       readonly digest: string | undefined;
-      /** All that the part names could be read: what it does not name is not in it. */
+      /** The key of all in it could be read: what it does not name is not in it. */
       readonly isWhole: boolean;
     }
   | { readonly type: "SYNCED"; readonly syncId: number }
@@ -112,6 +113,8 @@ export interface FrameContent {
   readonly sentAt: number | undefined;
   /** One for each frame or update that was left out. */
   readonly rejections: readonly Rejection[];
+  /** One for each update that was left out although it is of a known type: its key, if that could be read. */
+  readonly unread?: readonly (string | undefined)[];
 }
 
 /**
@@ -162,12 +165,12 @@ type Reader = (frame: RawFrame) => Partial<FrameContent> | undefined;
 const readers: ReadonlyMap<string, Reader> = new Map(
   Object.entries<Reader>({
     METRIC_UPDATE: ({ data }) => {
-      const { read, rejections } = readAll(data, readUpdate);
-      return read && { updates: read, rejections };
+      const { read, rejections, unread } = readAll(data, readUpdate);
+      return read && { updates: read, rejections, ...named(unread) };
     },
     INSIGHT_CREATED: ({ data }) => {
-      const { read, rejections } = readAll(data, readInsight);
-      return read && { insights: read, rejections };
+      const { read, rejections, unread } = readAll(data, readInsight);
+      return read && { insights: read, rejections, ...named(unread) };
     },
     SNAPSHOT: readSnapshot,
     SYNCED: ({ sync_id: syncId }) =>
@@ -186,7 +189,7 @@ const readers: ReadonlyMap<string, Reader> = new Map(
           syncId: only(isOrdinal, sync_id),
           pointer: only(isText, pointer),
           rule: only(isText, rule),
-          retryAfterMs: only(isCount, retry_after_ms),
+          retryAfterMs: only(isWait, retry_after_ms),
         },
       };
     },
@@ -201,7 +204,7 @@ function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
   if (!entities.read || !insights.read) return undefined;
   if (covers !== undefined && !isListOf(covers, isCount)) return undefined;
   const rejections = [...entities.rejections, ...insights.rejections];
-  const isWhole = !rejections.includes("malformed_update");
+  const unread = [...entities.unread, ...insights.unread];
   return {
     updates: entities.read,
     insights: insights.read,
@@ -212,26 +215,52 @@ function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
       parts,
       covers,
       digest: only(isText, digest),
-      isWhole,
+      isWhole: isWhole(unread),
     },
     rejections,
+    ...named(unread),
   };
+}
+
+function named(unread: Required<FrameContent>["unread"]): Pick<FrameContent, "unread"> {
+  return unread.length > 0 ? { unread } : {};
+}
+
+/** What could not be read is named at least. */
+export function isWhole(unread: FrameContent["unread"]): boolean {
+  return unread?.includes(undefined) !== true;
 }
 
 /** Reads each item of a list, and leaves out what cannot be used; `read` is absent where there is no list. */
 function readAll<T extends object>(
   list: unknown,
   readItem: (candidate: unknown) => T | Rejection,
-): { read: T[] | undefined; rejections: Rejection[] } {
-  if (!Array.isArray(list)) return { read: undefined, rejections: [] };
+): { read: T[] | undefined } & Required<Pick<FrameContent, "rejections" | "unread">> {
+  if (!Array.isArray(list)) return { read: undefined, rejections: [], unread: [] };
   const read: T[] = [];
   const rejections: Rejection[] = [];
+  const unread: (string | undefined)[] = [];
   for (const candidate of list) {
     const item = readItem(candidate);
-    if (typeof item === "string") rejections.push(item);
-    else read.push(item);
+    if (typeof item !== "string") {
+      read.push(item);
+      continue;
+    }
+    rejections.push(item);
+    const key = keyIn(candidate);
+    if (key !== undefined || item === "malformed_update") unread.push(key);
   }
-  return { read, rejections };
+  return { read, rejections, unread };
+}
+
+/** The key of what an update of a known type is about, if that much of it can be read. */
+function keyIn(candidate: unknown): string | undefined {
+  if (!isRecord(candidate)) return undefined;
+  const { entity_type: type, entity_id: id, insight_id: insight } = candidate;
+  if (isName(type) && isEntityType(type) && isName(id)) return entityKey(type, id);
+  if (!isRecord(insight)) return undefined;
+  const { pk, sk } = insight;
+  return isName(pk) && isName(sk) ? insightDigestKey(pk, sk) : undefined;
 }
 
 function readUpdate(candidate: unknown): Update | Rejection {
@@ -239,7 +268,7 @@ function readUpdate(candidate: unknown): Update | Rejection {
   const { entity_type: type, entity_id: id } = candidate;
   if (typeof type !== "string") return "malformed_update";
   if (!isEntityType(type)) return "unknown_update";
-  if (typeof id !== "string" || id === "") return "malformed_update";
+  if (!isName(id)) return "malformed_update";
   const change = readChange(
     candidate,
     // No entity has an attribute of several texts.
@@ -249,13 +278,12 @@ function readUpdate(candidate: unknown): Update | Rejection {
 }
 
 function readInsight(candidate: unknown): InsightUpdate | Rejection {
-  if (!isRecord(candidate) || !isRecord(candidate["insight_id"])) return "malformed_update";
-  const { pk, sk } = candidate["insight_id"];
-  if (typeof pk !== "string" || pk === "" || typeof sk !== "string" || sk === "") {
+  const key = keyIn(candidate);
+  if (key === undefined || !isRecord(candidate) || !candidate["insight_id"]) {
     return "malformed_update";
   }
   const change = readChange(candidate, readInsightAttributes);
-  return typeof change === "string" ? change : { key: insightDigestKey(pk, sk), ...change };
+  return typeof change === "string" ? change : { key, ...change };
 }
 
 type ChangeOf<A> = { readonly version: Version; readonly writtenAt: string } & (
@@ -342,12 +370,24 @@ function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 
+function isName(value: unknown): value is string {
+  return isText(value) && value !== "";
+}
+
 function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
   return Array.isArray(value) && value.every(isItem);
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** The contract allows the server to ask for an hour; see contracts/schemas/defs/retry-after.json. */
+const longestWait = 3_600_000;
+
+/** Milliseconds to wait for as the server has asked. */
+export function isWait(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= longestWait;
 }
 
 function isOrdinal(value: unknown): value is number {

@@ -34,7 +34,7 @@ export interface Change {
   readonly key: EntityKey;
   readonly type: EntityType;
   readonly id: string;
-  /** Unix milliseconds, by this machine's clock. */
+  /** Unix milliseconds, by the server's clock as it is known here. */
   readonly receivedAt: number;
   /** `appeared`: it was not among what is watched before; that does not make it a new one. */
   readonly kind: "appeared" | "changed" | "removed";

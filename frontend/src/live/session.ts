@@ -7,12 +7,18 @@ import {
   askAnew,
   collect,
   deadline,
+  differed,
+  doubt,
+  doubtAt,
+  hasMissedSilence,
   hear,
+  hurry,
   missed,
   open,
   opening,
   refused,
   syncDueAt,
+  unread,
   wish,
   type Link,
   type Moment,
@@ -24,6 +30,7 @@ import {
   askPoll,
   beginPolling,
   failedPoll,
+  pagedPoll,
   pollAnew,
   pollDeadline,
   type Poll,
@@ -58,10 +65,14 @@ export interface Session {
   readonly failures: number;
   /** Sockets in a row on which no sync was answered, whether they opened or not. */
   readonly unanswered: number;
-  /** With no link: when to open one. */
+  /** No link is opened earlier, because one has failed; with no link, one is opened then. */
   readonly openAt: number;
-  /** No link is opened earlier: the server has said so. */
+  /** Nor earlier than this, whoever comes back: the server has said so. */
   readonly notBefore: number;
+  /** When it was live last, over a socket. */
+  readonly servedAt: number;
+  /** If nothing is complete by then, it is polled for once, though a socket may still come. */
+  readonly paintBy: number;
   /** Why the server gave no ticket when it was last asked. */
   readonly denial: Denial | undefined;
   /** The permission of this link, and of those before it, has ended; 0: of none. */
@@ -89,6 +100,8 @@ export const idle: Session = {
   unanswered: 0,
   openAt: Infinity,
   notBefore: -Infinity,
+  servedAt: -Infinity,
+  paintBy: Infinity,
   denial: undefined,
   revoked: 0,
   poll: undefined,
@@ -102,7 +115,7 @@ export type SessionEvent =
   | { readonly type: "woken" }
   /**
    * The network came or went, or the page became visible: what is shown may be wrong. `mayConnect`: an
-   * attempt to connect is worth while.
+   * attempt to connect is worth while, and better than one that began before.
    */
   | { readonly type: "nudged"; readonly mayConnect: boolean }
   /** `views` is a result of `viewsToWatch`. */
@@ -111,13 +124,17 @@ export type SessionEvent =
   /** `failure`: no ticket could be had, so there was no socket. */
   | { readonly type: "closed"; readonly link: number; readonly failure?: Failure }
   | { readonly type: "heard"; readonly link: number; readonly content: FrameContent }
-  /** All that is watched has come. `isWhole`: all that was sent could be read. */
+  /** After a snapshot that is exact, what is held is something else. */
+  | { readonly type: "differed"; readonly link: number }
+  /** All that is watched has come. `isWhole`: the key of all that was sent could be read. */
   | {
       readonly type: "polled";
       readonly poll: number;
       readonly content: FrameContent;
       readonly isWhole: boolean;
     }
+  /** A part of it has come. */
+  | { readonly type: "paged" }
   | { readonly type: "unpolled"; readonly poll: number; readonly failure: Failure };
 
 export type Effect =
@@ -134,9 +151,13 @@ export type Effect =
   /** A snapshot is complete: drop what it does not name and what last changed before it was asked for. */
   | {
       readonly do: "retain";
+      /** 0: it was polled. */
+      readonly link: number;
       readonly entities: Census;
       readonly insights: Census;
       readonly digest?: string | undefined;
+      /** All in it is known here, and nothing else has come since: what is held then has that digest. */
+      readonly isExact: boolean;
     }
   | { readonly do: "poll"; readonly poll: number; readonly views: readonly ViewV1[] }
   /** Give up what is polled. */
@@ -156,24 +177,48 @@ export interface Step {
 
 export function step(session: Session, event: SessionEvent, moment: Moment): Step {
   const turn = new Turn(session, moment);
+  turn.notice();
   turn.take(event);
   turn.elapse();
   return turn.finish();
 }
 
 /** When `step` is to be called with `woken`, if nothing else happens before; Infinity: never. */
-export function nextDeadline({ isRunning, links, openAt, notBefore, poll, key }: Session): number {
+export function nextDeadline(session: Session): number {
+  const { isRunning, links, openAt, poll, key } = session;
   if (!isRunning) return Infinity;
   const [current] = links;
-  const pollAt = poll ? pollDeadline(poll) : Infinity;
+  const pollAt = Math.min(
+    poll ? pollDeadline(poll) : Infinity,
+    isAsking(poll) ? Infinity : pollFrom(session),
+  );
   if (!current) return Math.min(openAt, pollAt);
-  const moveAt = links.length === 1 ? moveDueAt(current, notBefore) : Infinity;
+  const moveAt = links.length === 1 ? moveDueAt(current, session) : Infinity;
   return Math.min(moveAt, pollAt, ...links.map((link) => deadline(link, key)));
 }
 
 /** When a link is to be opened that will follow this one. */
-function moveDueAt({ leaveAt, replaceAt }: Link, notBefore: number): number {
-  return Math.max(notBefore, Math.min(leaveAt, replaceAt));
+function moveDueAt({ leaveAt, replaceAt }: Link, { openAt }: Session): number {
+  return Math.max(openAt, Math.min(leaveAt, replaceAt));
+}
+
+/** It waits for an answer, or for the time to ask again. */
+function isAsking(poll: Poll | undefined): boolean {
+  return poll !== undefined && (poll.pending !== undefined || poll.nextAt < Infinity);
+}
+
+/** From when on to poll, as things are. */
+function pollFrom(session: Session): number {
+  const { mayPoll, denial, isComplete, paintBy, links, poll } = session;
+  if (!mayPoll || denial || phaseOfLinks(session) === "live") return Infinity;
+  // A snapshot that is on its way comes sooner than another; and what was polled for once was answered.
+  const isWanted = !isComplete && !links[0]?.pending?.parts.size && !poll;
+  return Math.min(blockedFrom(session), isWanted ? paintBy : Infinity);
+}
+
+/** From when on sockets count as blocked. */
+function blockedFrom({ unanswered, servedAt, timing }: Session): number {
+  return unanswered < timing.toleratedFailures ? Infinity : servedAt + timing.toleratedOutage;
 }
 
 /**
@@ -200,7 +245,7 @@ export function phaseOf(session: Session): Phase {
 function phaseOfLinks({ isComplete, links: [current] }: Session): Phase {
   if (!current) return "offline";
   if (!current.isOpen) return "connecting";
-  if (current.isDoubtful || current.isSilent) return "degraded";
+  if (current.isDoubtful) return "degraded";
   return current.isSynced && isComplete ? "live" : "syncing";
 }
 
@@ -224,21 +269,29 @@ class Turn {
     return { session: this.#session, effects: this.#effects };
   }
 
+  /** Looks at what has become of the session since its last step. */
+  notice(): void {
+    if (phaseOfLinks(this.#session) === "live") this.#set({ servedAt: this.#at });
+    // No timer is so late, but that of a machine that slept, or of a page that was frozen.
+    const lateness = this.#at - nextDeadline(this.#session);
+    if (lateness >= this.#session.timing.answerTimeout) this.#return();
+  }
+
   take(event: SessionEvent): void {
     switch (event.type) {
       case "started":
         if (!this.#session.isRunning) this.#start();
         return;
       case "stopped":
-        for (const { id } of this.#session.links) this.#do({ do: "close", link: id });
+        this.#close(() => true);
         this.#endPolling();
-        this.#set({ isRunning: false, links: [], openAt: Infinity });
+        this.#set({ isRunning: false });
         return;
       case "woken":
         return;
       case "nudged":
-        if (event.mayConnect) this.#hasten();
-        this.#changeAll((link) => wish(link, this.#at));
+        if (event.mayConnect) this.#return();
+        else this.#changeAll((link) => wish(link, this.#at));
         return;
       case "watched":
         this.#watch(event.views);
@@ -246,6 +299,7 @@ class Turn {
       case "opened":
         if (this.#link(event.link)) this.#set({ denial: undefined });
         this.#change(event.link, (link) => open(link, this.#moment));
+        if (this.#session.paintBy === Infinity) this.#wantPaint();
         return;
       case "closed": {
         const link = this.#link(event.link);
@@ -258,8 +312,14 @@ class Turn {
       case "heard":
         this.#hear(event.link, event.content);
         return;
+      case "differed":
+        this.#change(event.link, (link) => differed(link, this.#at));
+        return;
       case "polled":
         if (this.#isPending(event.poll)) this.#polled(event);
+        return;
+      case "paged":
+        if (this.#session.poll) this.#set({ poll: pagedPoll(this.#session.poll, this.#at) });
         return;
       case "unpolled":
         if (this.#isPending(event.poll)) this.#unpolled(event.failure);
@@ -277,14 +337,13 @@ class Turn {
         continue;
       }
       if (link.pending && at >= link.pending.answerBy) this.#miss(link);
-      const isSilent = at >= link.heardAt + timing.silence;
-      this.#change(link.id, (same) => ({ ...same, isSilent }));
+      if (at >= doubtAt(link)) this.#change(link.id, doubt);
     }
-    const { links, openAt, notBefore } = this.#session;
+    const { links, openAt } = this.#session;
     const [current] = links;
     if (!current) {
       if (at >= openAt) this.#open();
-    } else if (links.length === 1 && at >= moveDueAt(current, notBefore)) {
+    } else if (links.length === 1 && at >= moveDueAt(current, this.#session)) {
       this.#open();
     }
     for (const link of this.#session.links) {
@@ -294,8 +353,19 @@ class Turn {
   }
 
   #start(): void {
-    this.#set({ isRunning: true, failures: 0, unanswered: 0, denial: undefined });
-    this.#open();
+    this.#set({
+      isRunning: true,
+      failures: 0,
+      unanswered: 0,
+      denial: undefined,
+      openAt: Math.max(this.#at, this.#session.notBefore),
+    });
+    this.#wantPaint();
+  }
+
+  /** From now on it is waited for something to show. */
+  #wantPaint(): void {
+    this.#set({ paintBy: this.#at + within(this.#session.timing.firstPaint, this.#random) });
   }
 
   #open(): void {
@@ -303,7 +373,6 @@ class Turn {
     this.#set({
       lastLink: id,
       links: [...this.#session.links, opening(id, this.#at, this.#session.timing)],
-      openAt: Infinity,
     });
     this.#do({ do: "open", link: id });
   }
@@ -317,7 +386,7 @@ class Turn {
       link: link.id,
       syncId: asking.lastSyncId,
       views,
-      mayDigest: isComplete,
+      mayDigest: isComplete && link.repair !== "due",
     });
   }
 
@@ -325,6 +394,7 @@ class Turn {
     const key = viewsKey(views);
     if (key === this.#session.key) return;
     this.#set({ views, key, isComplete: false });
+    this.#wantPaint();
     this.#changeAll((link) => (link.isOpen ? askAnew(link, this.#at) : link));
     const { poll } = this.#session;
     if (!poll) return;
@@ -332,11 +402,18 @@ class Turn {
     this.#set({ poll: pollAnew(poll, this.#at) });
   }
 
-  /** An attempt is worth while at once, if the server has not said otherwise. */
-  #hasten(): void {
-    const { links, notBefore, poll } = this.#session;
-    if (links.length === 0) this.#set({ openAt: Math.max(this.#at, notBefore) });
-    if (poll && !poll.pending) this.#set({ poll: pollAnew(poll, this.#at) });
+  /**
+   * Somebody is back: an attempt is worth while at once, if the server has not said otherwise. One that began
+   * before went another way, and may be dead; so may what is open.
+   */
+  #return(): void {
+    const { notBefore, poll, timing, key } = this.#session;
+    this.#set({ failures: 0, openAt: Math.max(this.#at, notBefore) });
+    this.#close(
+      ({ isOpen, since }) => !isOpen && this.#at >= Math.max(notBefore, since + timing.pause),
+    );
+    this.#changeAll((link) => hurry(link, this.#at, key));
+    if (isAsking(poll) && poll && !poll.pending) this.#set({ poll: pollAnew(poll, this.#at) });
   }
 
   #hear(id: number, content: FrameContent): void {
@@ -344,7 +421,15 @@ class Turn {
     if (!link) return;
     const message = this.#session.messages + 1;
     this.#set({ messages: message });
+    const wasFrozen = hasMissedSilence(link, this.#at);
     this.#change(id, (same) => hear(same, this.#moment));
+    this.#read(link, content, message);
+    // What was said meanwhile nobody knows; if this is an answer, it was given before.
+    if (wasFrozen) this.#change(id, (same) => wish(doubt(same), this.#at));
+  }
+
+  #read(link: Link, content: FrameContent, message: number): void {
+    const { id } = link;
     const { updates, insights, rejections, control } = content;
     if (updates.length + insights.length + rejections.length > 0) {
       const asked =
@@ -386,52 +471,67 @@ class Turn {
     content: FrameContent,
     snapshot: Extract<FrameContent["control"], { type: "SNAPSHOT" }>,
   ): void {
-    const { part: number, parts: total, covers, digest, isWhole } = snapshot;
-    const part = { ...namedIn(content), digest, isWhole };
+    const { part: number, parts: total, covers, digest } = snapshot;
+    const isExact = content.rejections.length === 0;
+    const part = { ...namedIn(content), digest, isWhole: snapshot.isWhole, isExact };
     const link = this.#link(id);
     if (!link?.pending) return;
     const pending = collect(link.pending, { number, total, part }, this.#at);
-    this.#change(id, (same) => ({ ...same, pending }));
+    this.#change(id, (same) => ({ ...same, pending, answeredAt: this.#at, replaceAt: Infinity }));
     if (pending.parts.size < total) return;
     const parts = [...pending.parts.values()];
-    if (parts.every((each) => each.isWhole)) {
-      const named = {
-        entities: parts.flatMap(({ entities }) => entities),
-        insights: parts.flatMap(({ insights }) => insights),
-      };
-      const sum = parts.find((each) => each.digest !== undefined)?.digest;
-      this.#retain(pending.asked, named, covers && new Set(covers), sum);
+    if (!parts.every((each) => each.isWhole)) {
+      // Nobody knows what is not there: what is held stays, and nothing says that it is right.
+      this.#change(id, unread);
+      this.#endFollowing(id);
+      return;
     }
+    const named = {
+      entities: parts.flatMap(({ entities }) => entities),
+      insights: parts.flatMap(({ insights }) => insights),
+    };
+    const { asked } = pending;
+    const isAlone = this.#session.messages - asked === total;
+    this.#retain(asked, named, {
+      link: id,
+      covers: covers && new Set(covers),
+      digest: parts.find((each) => each.digest !== undefined)?.digest,
+      isExact: isAlone && parts.every((each) => each.isExact),
+    });
     this.#complete(id, content.sentAt);
   }
 
+  /** One that was to follow and is no better than the one in use is given up. */
+  #endFollowing(id: number): void {
+    const link = this.#link(id);
+    if (link && this.#session.links[0]?.id !== id) this.#giveUp(link);
+  }
+
   /** What was asked for when so many messages had come is complete, with the latest of them. */
-  #retain(asked: number, named: Named, covers?: ReadonlySet<number>, digest?: string): void {
+  #retain(
+    asked: number,
+    named: Named,
+    { covers, ...rest }: Pick<Census, "covers"> & Partial<Extract<Effect, { do: "retain" }>> = {},
+  ): void {
     const census = (keys: readonly string[]): Census => ({
       named: new Set(keys),
       covers,
       asked,
       message: this.#session.messages,
     });
-    this.#do({
-      do: "retain",
-      entities: census(named.entities),
-      insights: census(named.insights),
-      digest,
-    });
+    const entities = census(named.entities);
+    const insights = census(named.insights);
+    this.#do({ do: "retain", link: 0, entities, insights, isExact: false, ...rest });
   }
 
   /** The pending sync of a link is answered. The link that is to follow takes over with it. */
   #complete(id: number, asOf: number | undefined): void {
     const askedAt = this.#link(id)?.sentAt ?? this.#at;
-    this.#change(id, answered);
+    this.#change(id, (link) => answered(link, this.#at));
     const { revoked } = this.#session;
     this.#set({ isComplete: true, unanswered: 0, revoked: id > revoked ? 0 : revoked });
     this.#do({ do: "confirm", asOf, askedAt });
-    const [current, following] = this.#session.links;
-    if (!current || following?.id !== id) return;
-    this.#set({ links: [following] });
-    this.#do({ do: "close", link: current.id });
+    this.#close((link) => link.id < id);
   }
 
   #refuse(id: number, refusal: Refusal): void {
@@ -443,7 +543,9 @@ class Turn {
     const isOther = refusal.syncId !== undefined && refusal.syncId !== pending?.syncId;
     if (!pending || isOther) return;
     this.#change(id, (link) => refused(link, refusal, this.#session.key, this.#moment));
-    if (this.#link(id)?.refused === this.#session.key) this.#do({ do: "report", refusal });
+    if (this.#link(id)?.refused !== this.#session.key) return;
+    this.#do({ do: "report", refusal });
+    this.#endFollowing(id);
   }
 
   /** This link is good for nothing more: the next one has another ticket. */
@@ -456,7 +558,6 @@ class Turn {
       return;
     }
     const after = refused(link, refusal, this.#session.key, this.#moment);
-    // One that is tried already has the time that failures have given it.
     this.#change(id, () => ({ ...after, leaveAt: Math.min(after.leaveAt, this.#at) }));
   }
 
@@ -474,6 +575,13 @@ class Turn {
     this.#change(link.id, () => after);
   }
 
+  /** Nothing has failed: they are of no use any more. */
+  #close(isUseless: (link: Link) => boolean): void {
+    const { links } = this.#session;
+    this.#set({ links: links.filter((link) => !isUseless(link)) });
+    for (const { id } of links.filter(isUseless)) this.#do({ do: "close", link: id });
+  }
+
   #giveUp(link: Link): void {
     this.#do({ do: "close", link: link.id });
     this.#lose(link);
@@ -484,7 +592,11 @@ class Turn {
     const { links, failures, unanswered, timing } = this.#session;
     const rest = links.filter(({ id }) => id !== link.id);
     this.#set({ links: rest });
-    if (failure) this.#deny(failure);
+    if (failure) {
+      this.#deny(failure);
+      // Who gives no tickets gives no answers either.
+      this.#set({ paintBy: Infinity });
+    }
     // One that missed its syncs was counted then.
     else if (!link.isSynced && link.misses < timing.toleratedMisses) {
       this.#set({ unanswered: unanswered + 1 });
@@ -496,25 +608,22 @@ class Turn {
     const isDenied = failure !== undefined && failure.kind !== "unavailable";
     const wait = isDenied
       ? within(timing.denied, this.#random)
-      : backoffDelay(before, this.#random, timing.backoff);
+      : wasStable
+        ? within(timing.comeback, this.#random)
+        : backoffDelay(before, this.#random, timing.backoff);
     const notBefore = this.#at + (failure?.retryAfterMs ?? 0);
-    const retryAt = Math.max(notBefore, this.#at + wait);
-    this.#set({ failures: before + 1, notBefore });
-    if (!current) this.#set({ openAt: retryAt });
-    else this.#change(current.id, (same) => postpone(same, this.#at, retryAt));
+    const openAt = Math.max(notBefore, this.#at + wait);
+    this.#set({ failures: before + 1, notBefore, openAt });
     this.#forget();
   }
 
   /** No ticket could be had. Links whose permission has ended have nobody to follow them, and end too. */
-  #deny({ kind }: Failure): void {
+  #deny({ kind, mustForget }: Failure): void {
     if (kind === "unavailable") return;
     this.#set({ denial: kind });
-    for (const { id } of this.#session.links) {
-      if (id <= this.#session.revoked) this.#do({ do: "close", link: id });
-    }
-    const links = this.#session.links.filter(({ id }) => id > this.#session.revoked);
-    this.#set({ links });
-    if (links.length > 0) return;
+    if (mustForget) this.#set({ revoked: this.#session.lastLink });
+    this.#close(({ id }) => id <= this.#session.revoked);
+    if (this.#session.links.length > 0) return;
     this.#set({ openAt: this.#at + within(this.#session.timing.denied, this.#random) });
   }
 
@@ -531,13 +640,19 @@ class Turn {
 
   /** Begins to poll where sockets do not get through, ends it where one does, and does what is due. */
   #poll(): void {
-    const { timing, mayPoll, denial, unanswered, messages, views, lastPoll } = this.#session;
-    const isBlocked = unanswered >= timing.toleratedFailures;
-    if (!mayPoll || denial || !isBlocked || phaseOfLinks(this.#session) === "live") {
+    const { timing, mayPoll, denial, servedAt, messages, views, lastPoll } = this.#session;
+    if (!mayPoll || denial || phaseOfLinks(this.#session) === "live") {
       this.#endPolling();
       return;
     }
-    let poll = this.#session.poll ?? beginPolling(timing, this.#moment);
+    let { poll } = this.#session;
+    if (!isAsking(poll) && this.#at >= pollFrom(this.#session)) {
+      // Those that were live have lost their sockets together.
+      const spread = servedAt === -Infinity ? timing.spread : timing.pollSpread;
+      const nextAt = this.#isBlocked ? this.#at + this.#random * spread : this.#at;
+      poll = { ...(poll ?? beginPolling(timing)), nextAt };
+    }
+    if (!poll) return;
     if (poll.pending && this.#at >= poll.pending.answerBy) {
       this.#do({ do: "unpoll" });
       poll = failedPoll(poll, undefined, this.#moment);
@@ -564,15 +679,27 @@ class Turn {
     return this.#session.poll?.pending?.id === poll;
   }
 
+  get #isBlocked(): boolean {
+    return this.#at >= blockedFrom(this.#session);
+  }
+
   /** What a poll brings is a snapshot that came at once. */
   #polled({ content, isWhole }: Extract<SessionEvent, { type: "polled" }>): void {
     const { poll } = this.#session;
     if (!poll?.pending) return;
     const { asked } = poll.pending;
     const message = this.#session.messages + 1;
-    this.#set({ messages: message, poll: answeredPoll(poll, this.#at), isComplete: true });
+    this.#set({ messages: message });
     this.#do({ do: "merge", content, origin: { message, asked } });
-    if (isWhole) this.#retain(asked, namedIn(content));
+    if (!isWhole) {
+      this.#set({ poll: failedPoll(poll, undefined, this.#moment) });
+      return;
+    }
+    const after = answeredPoll(poll, this.#at);
+    // Where a socket may still come, once is enough.
+    const next = this.#isBlocked ? after : { ...after, nextAt: Infinity };
+    this.#set({ poll: next, isComplete: true });
+    this.#retain(asked, namedIn(content));
     this.#do({ do: "confirm", asOf: content.sentAt, askedAt: poll.sentAt });
   }
 
@@ -580,8 +707,9 @@ class Turn {
     const { poll } = this.#session;
     if (!poll) return;
     this.#set({ poll: failedPoll(poll, failure, this.#moment) });
-    // The API knows nobody: it gives no tickets either.
-    if (failure.kind !== "signed_out" || !this.#session.needsTicket) return;
+    // The API knows nobody, or lets them see nothing: it gives no tickets either.
+    const isDenied = failure.kind === "signed_out" || failure.mustForget;
+    if (!isDenied || !this.#session.needsTicket) return;
     this.#deny(failure);
     this.#forget();
   }
@@ -618,19 +746,11 @@ class Turn {
 /** The keys of what is there. */
 type Named = Pick<Part, "entities" | "insights">;
 
-function namedIn({ updates, insights }: FrameContent): Named {
+/** What could not be read is named too. No key of an entity is one of an insight. */
+function namedIn({ updates, insights, unread: keys = [] }: FrameContent): Named {
+  const known = keys.filter((key) => key !== undefined);
   return {
-    entities: updates.map(({ type, id }) => entityKey(type, id)),
-    insights: insights.map(({ key }) => key),
-  };
-}
-
-/** What was due to be done about a link is tried again then. */
-function postpone(link: Link, at: number, retryAt: number): Link {
-  const { leaveAt, replaceAt } = link;
-  return {
-    ...link,
-    leaveAt: leaveAt <= at ? retryAt : leaveAt,
-    replaceAt: replaceAt <= at ? retryAt : replaceAt,
+    entities: [...updates.map(({ type, id }) => entityKey(type, id)), ...known],
+    insights: [...insights.map(({ key }) => key), ...known],
   };
 }

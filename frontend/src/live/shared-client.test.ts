@@ -1,9 +1,12 @@
+import * as usual from "@contracts/zz_kinds.ts";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FakeNetwork } from "../testing/fake-socket.ts";
 import { FakeBrowser, type FakeTab } from "../testing/fake-tabs.ts";
 import { VirtualClock } from "../testing/virtual-clock.ts";
 import { httpApi } from "./http-api.ts";
 import { joinClient, sharedClient, type Connection } from "./shared-client.ts";
+
+type Kinds = typeof usual;
 
 const url = "ws://server.test/prod";
 
@@ -58,6 +61,36 @@ test("the page shares its connection with tabs of the same address and identity,
     await visit({ url, api: httpApi({ url: "https://api.test", token, identity }) });
   }
   expect(new Set(names).size).toBe(4);
+});
+
+test.each<[string, (kinds: Kinds) => Partial<Kinds>]>([
+  [
+    "another attribute",
+    ({ attributeKinds: { student, ...rest } }) => ({
+      attributeKinds: { ...rest, student: { ...student, mood: "text" } } as never,
+    }),
+  ],
+  ["another type", ({ entityTypes }) => ({ entityTypes: [...entityTypes, "school" as never] })],
+  [
+    "more of insights",
+    ({ insightKinds }) => ({ insightKinds: { ...insightKinds, cause: "text" } as never }),
+  ],
+])("a build that knows %s shares nothing with this one", async (_, change) => {
+  await visit({ url });
+  vi.doMock("@contracts/zz_kinds.ts", () => ({ ...usual, ...change(usual) }));
+  vi.resetModules();
+  const other = await import("./shared-client.ts");
+  other.joinClient({ url }, {})();
+  vi.doUnmock("@contracts/zz_kinds.ts");
+  vi.resetModules();
+  expect(names).toHaveLength(2);
+  expect(names[0]).not.toBe(names[1]);
+});
+
+test("a page with an API shares nothing with one that has none: that could not poll for it", async () => {
+  await visit({ url });
+  await visit({ url, api: httpApi({ url: "https://api.test" }) });
+  expect(new Set(names).size).toBe(2);
 });
 
 test("of whom nobody says who looks at it shares nothing", async () => {

@@ -1,7 +1,9 @@
 import { LiveClient, type LiveClientOptions, type Watcher } from "./live-client.ts";
 import { contracts } from "./read-frame.ts";
+import { catalogueSum } from "./tabs/catalogue.ts";
 import { Tab } from "./tabs/tab.ts";
 import { protocol } from "./tabs/words.ts";
+import { backgroundClock } from "./worker-timers.ts";
 
 /** With whom to connect, as whom, and how fast. */
 export type Connection = Pick<LiveClientOptions, "url" | "api" | "timing">;
@@ -46,6 +48,7 @@ export function sharedClient(to: Connection): LiveClient | undefined {
 function share(to: Connection): Shared {
   const options = {
     ...to,
+    clock: backgroundClock,
     warn: (problem: string) => {
       console.warn(`[live] ${problem}`);
     },
@@ -58,8 +61,9 @@ function share(to: Connection): Shared {
     return { client, holder: client };
   }
   const tab = new Tab(options, {
-    // Another build of the page may speak otherwise, and read other frames.
-    name: `live ${JSON.stringify([protocol, contracts, keyOf(to)])}`,
+    // Another build of the page may speak otherwise, read other frames, and know other attributes; and
+    // one that is told of no API could not poll for the others.
+    name: `live ${JSON.stringify([protocol, contracts, catalogueSum(), api !== undefined, keyOf(to)])}`,
     locks: navigator.locks,
     openChannel: (name) => new BroadcastChannel(name),
   });

@@ -100,8 +100,11 @@ export class Store {
     this.#options.onChange();
   }
 
-  /** Drops what a complete snapshot of these views says is not there. */
-  retain(snapshot: SnapshotCensus, views: readonly ViewV1[]): void {
+  /**
+   * Drops what a complete snapshot of these views says is not there. Returns whether what is held then is what
+   * it says.
+   */
+  retain(snapshot: SnapshotCensus, views: readonly ViewV1[]): boolean {
     this.flush();
     const now = this.#options.now();
     this.#replica = retainEntities(
@@ -116,11 +119,12 @@ export class Store {
       ({ attributes }) => matches(views, "insight", attributes).matched,
       now,
     );
-    // It may be that something has changed since; else nobody knows why, and the next sync repairs it.
-    if (snapshot.digest !== undefined && snapshot.digest !== digest(this.#rows(views))) {
-      this.#replica = countMismatch(this.#replica);
-    }
+    // It may be that something has changed since; else nobody knows why.
+    const { digest: sum } = snapshot;
+    const isRight = sum === undefined || sum === digest(this.#rows(views));
+    if (!isRight) this.#replica = countMismatch(this.#replica);
     this.#options.onChange();
+    return isRight;
   }
 
   /** Drops all that is held, and what has arrived. */

@@ -29,19 +29,41 @@ export const timing = {
   lifetime: { minimum: 105 * 60_000, spread: 10 * 60_000 },
   /** The part of the time given by RECONNECT in which to leave, so that some is left to arrive. */
   leaveShare: 0.8,
+  /**
+   * Whoever comes back, to the network, to the page or out of a sleep, gets an answer within this time, or
+   * another socket is opened beside the one that may be dead.
+   */
+  haste: 1_000,
+  /** A page that was live is called so while what it watches now is on its way, for no longer than this. */
+  grace: 2_000,
   /** Between attempts to connect. */
   backoff: defaultBackoff,
+  /**
+   * Before the first attempt after a stable connection: a gateway that ends takes all pages' with it, and they
+   * are not to come back all at once.
+   */
+  comeback: { minimum: 500, spread: 4_500 },
   /** Between attempts of a page that is signed out, or may not connect: it will hardly help, but it may. */
   denied: { minimum: 30_000, spread: 10_000 },
-  /**
-   * So many sockets in a row on which no sync was answered, and the page polls. Two are not enough: while a
-   * gateway restarts every page loses two within seconds, and all would poll at once.
-   */
+  /** Until views that the server has refused for good are asked for again: it may have learned, or let them in. */
+  refusal: { minimum: 4 * 60_000, spread: 4 * 60_000 },
+  /** So many sockets in a row on which no sync was answered, and sockets count as blocked: the page polls. */
   toleratedFailures: 3,
+  /**
+   * But one that was live waits for so long besides. While a gateway restarts every page loses three sockets within
+   * seconds, and all would poll at once.
+   */
+  toleratedOutage: 30_000,
+  /** Within this time pages that were live begin to poll: each would be told of the same outage. */
+  pollSpread: 10_000,
+  /** A page that has nothing to show for so long polls once, beside its first attempts to connect. */
+  firstPaint: { minimum: 4_000, spread: 2_000 },
   /** From one poll to the next. */
   poll: 5_000,
-  /** A poll that is not complete after this long is given up. */
+  /** A poll of which no page has come for this long is given up, */
   pollTimeout: 20_000,
+  /** and one that is not complete after this long: what its first page tells is of another time. */
+  pollLimit: 10 * 60_000,
 };
 
 /** `toleratedMisses`, `toleratedFailures` and `leaveShare` are no times. */

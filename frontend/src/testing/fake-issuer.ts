@@ -16,7 +16,8 @@ export class FakeIssuer {
   readonly secrets: string[] = [];
   isDown = false;
   /** Instead of an answer of the token endpoint. */
-  refusal: { readonly status: number; readonly error: string } | undefined;
+  refusal:
+    { readonly status: number; readonly error: string; readonly challenge?: string } | undefined;
   configuration: Record<string, unknown> = {
     issuer: this.url,
     authorization_endpoint: "https://sign-in.test/authorize",
@@ -30,6 +31,8 @@ export class FakeIssuer {
   claims: Record<string, unknown> = { sub: "u-1", preferred_username: "ada", tenant: "acme" };
   accessClaims: Record<string, unknown> | undefined;
   givesRefreshTokens = true;
+  /** What differs in an answer to a refresh. */
+  refreshed: Record<string, unknown> = {};
   readonly #passed = new Map<string, Passed>();
   #count = 0;
 
@@ -54,7 +57,11 @@ export class FakeIssuer {
     }
     const form = new URLSearchParams(String(init.body as URLSearchParams));
     this.requests.push(form);
-    if (this.refusal) return Response.json(this.refusal, { status: this.refusal.status });
+    if (this.refusal) {
+      const { status, error, challenge } = this.refusal;
+      const headers = challenge === undefined ? {} : { "WWW-Authenticate": challenge };
+      return Response.json({ error }, { status, headers });
+    }
     const code = form.get("code");
     const passed = code === null ? undefined : this.#passed.get(code);
     if (form.get("grant_type") === "authorization_code") {
@@ -77,6 +84,7 @@ export class FakeIssuer {
         ...this.claims,
       }),
       ...(this.givesRefreshTokens && { refresh_token: this.#secret("refresh") }),
+      ...(form.get("grant_type") === "refresh_token" && this.refreshed),
     });
   };
 

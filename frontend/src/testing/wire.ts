@@ -1,4 +1,4 @@
-import { insightDigestKey } from "@contracts/digest.ts";
+import { digest, entityDigestKey, insightDigestKey } from "@contracts/digest.ts";
 import type { EntityType, Version } from "@contracts/zz_types.ts";
 import type { Batch } from "../live/merge.ts";
 import type {
@@ -56,12 +56,29 @@ export interface SnapshotPart {
   readonly entities?: readonly (Upsert | Remove)[];
   readonly insights?: readonly InsightUpdate[];
   readonly covers?: readonly number[];
+  /** In the last part; unless told otherwise, of what a snapshot of one part names. */
+  readonly sum?: string;
+}
+
+const unknownSum = "0".repeat(32);
+
+function digestOf(
+  entities: readonly (Upsert | Remove)[],
+  insights: readonly InsightUpdate[],
+): string {
+  return digest([
+    ...entities.map(({ type, id, version: held }) => ({
+      key: entityDigestKey(type, id),
+      version: held,
+    })),
+    ...insights.map(({ key, version: held }) => ({ key, version: held })),
+  ]);
 }
 
 /** A part of the answer to a sync; unless told otherwise, the only one. */
 export function snapshot(
   syncId: number,
-  { part = 1, parts = 1, entities = [], insights = [], covers }: SnapshotPart = {},
+  { part = 1, parts = 1, entities = [], insights = [], covers, sum }: SnapshotPart = {},
 ): string {
   return encode("SNAPSHOT", {
     sync_id: syncId,
@@ -70,7 +87,9 @@ export function snapshot(
     entities: entities.map(wireUpdate),
     insights: insights.map(wireInsight),
     ...(covers && { covers }),
-    ...(part === parts && { digest: "00000000000000000000000000000000" }),
+    ...(part === parts && {
+      digest: sum ?? (parts === 1 ? digestOf(entities, insights) : unknownSum),
+    }),
   });
 }
 

@@ -1,11 +1,20 @@
 import Box from "@mui/material/Box";
 import Chip from "@mui/material/Chip";
 import Typography from "@mui/material/Typography";
+import { visuallyHidden } from "@mui/utils";
 import { useId } from "react";
 import { useFreshness } from "../../api/live.ts";
-import { describeFreshness, explainFreshness, toneOfFreshness } from "./describe-freshness.ts";
+import {
+  describeFreshness,
+  explainFreshness,
+  nameFreshness,
+  toneOfFreshness,
+} from "./describe-freshness.ts";
 
-/** Says whether updates arrive, and how current what is shown is. */
+/**
+ * Says whether the page is live, and how current what is shown is. Of the latter, what can be read out is only
+ * what it has become: an age would be read out each second.
+ */
 export function ConnectionStatus() {
   const state = useFreshness();
   const { freshness, isLive } = state;
@@ -23,6 +32,9 @@ export function ConnectionStatus() {
       >
         {describeFreshness(freshness)}
       </Typography>
+      <Box role="status" aria-label="Freshness" sx={visuallyHidden}>
+        {nameFreshness(freshness)}
+      </Box>
       <Box role="status" aria-label="Connection" aria-describedby={id}>
         <Chip
           size="small"

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Freshness } from "../../live/freshness.ts";
 import { formatMinute } from "../../ui/format.ts";
-import { describeFreshness, explainFreshness } from "./describe-freshness.ts";
+import { describeFreshness, explainFreshness, toneOfFreshness } from "./describe-freshness.ts";
 
 const noon = Date.parse("2026-11-22T12:00:00.000Z");
 
@@ -22,4 +22,26 @@ test.each<[Freshness, string]>([
 ])("%j reads %s", (freshness, text) => {
   expect(describeFreshness(freshness)).toBe(text);
   expect(explainFreshness(freshness)).toMatch(/^[A-Z].*\.$/);
+});
+
+test("what nobody can vouch for now was right at a time that it tells", () => {
+  const at = `What is shown was right at ${formatMinute(noon)}.`;
+  for (const kind of ["stale", "offline", "signed_out", "forbidden"] as const) {
+    expect(explainFreshness({ kind, since: noon })).toContain(at);
+    expect(explainFreshness({ kind, since: undefined })).not.toContain("right at");
+  }
+});
+
+test.each([
+  ["live", true, "success"],
+  ["catching_up", true, "warning"],
+  ["stale", true, "warning"],
+  ["stale", false, "error"],
+  ["polling", false, "warning"],
+  ["offline", false, "error"],
+  ["signed_out", false, "error"],
+  ["forbidden", false, "error"],
+] as const)("%s, isLive %s has the colour of %s", (kind, isLive, tone) => {
+  const freshness = { kind, age: 0, since: undefined } as Freshness;
+  expect(toneOfFreshness({ freshness, isLive })).toBe(tone);
 });

@@ -4,23 +4,32 @@ import { formatMinute } from "../../ui/format.ts";
 
 /** How current the page is, or a panel, in a few words. */
 export function describeFreshness(freshness: Freshness): string {
+  const name = nameFreshness(freshness);
   switch (freshness.kind) {
     case "live":
-      return `live, ${formatSeconds(freshness.age)} s`;
-    case "catching_up":
-      return "catching up";
+      return `${name}, ${formatSeconds(freshness.age)} s`;
+    case "polling":
+      return `${name}, ${formatSeconds(freshness.age, 0)} s`;
     case "stale":
       return freshness.since === undefined
-        ? "stale"
-        : `stale since ${formatMinute(freshness.since)}`;
-    case "polling":
-      return `polling, ${formatSeconds(freshness.age, 0)} s`;
-    case "offline":
-      return "offline";
+        ? name
+        : `${name} since ${formatMinute(freshness.since)}`;
+    default:
+      return name;
+  }
+}
+
+/** The same without what changes as time goes by. */
+export function nameFreshness({ kind }: Freshness): string {
+  switch (kind) {
+    case "catching_up":
+      return "catching up";
     case "signed_out":
       return "signed out";
     case "forbidden":
       return "not permitted";
+    default:
+      return kind;
   }
 }
 

@@ -20,7 +20,7 @@ export function PanelFreshness({ part }: { part: Part }) {
         sx={{
           flex: "none",
           // Room for the longest of its texts, so that none of them moves anything.
-          minWidth: "8.25em",
+          minWidth: "8.75em",
           color: isCalm ? "text.secondary" : `${toneOfFreshness(state)}.main`,
         }}
       >

@@ -41,7 +41,7 @@ export function Insights({ isComplete, freshness }: InsightsProps) {
           flexWrap: "wrap",
           alignItems: "center",
           justifyContent: "space-between",
-          columnGap: 1,
+          columnGap: 0.5,
           minHeight: 48,
           px: 2.25,
           py: 0.75,
@@ -112,7 +112,14 @@ function BandFilter({ counts, band, onChange }: BandFilterProps) {
           value={each}
           aria-label={`${each}, ${counts[each]}`}
           title={`Only ${each}`}
-          sx={{ px: 1, py: 0.25, gap: 0.75, minWidth: 44, textTransform: "none", fontWeight: 600 }}
+          sx={{
+            px: 0.75,
+            py: 0.25,
+            gap: 0.5,
+            minWidth: 44,
+            textTransform: "none",
+            fontWeight: 600,
+          }}
         >
           <Dot band={each} />
           {counts[each]}

@@ -9,11 +9,11 @@ import { readFrame, type Upsert } from "../read-frame.ts";
 import { applyUpdates, emptyReplica } from "../replica.ts";
 import { Store } from "../store.ts";
 import { everything } from "../watched-views.ts";
-import { answer, type Holdings } from "./answer.ts";
+import { answer, Sheets } from "./answer.ts";
 
 const timestamp = "2026-11-22T10:00:05.000Z";
 
-function holding(updates: readonly Upsert[], insights: readonly InsightUpdate[] = []): Holdings {
+function holding(updates: readonly Upsert[], insights: readonly InsightUpdate[] = []): Store {
   const store = new Store({ schedule: () => {}, onChange: () => {}, now: () => 0 });
   const content = { updates, insights, control: undefined, sentAt: undefined, rejections: [] };
   store.merge(content, { message: 1, asked: undefined });
@@ -44,6 +44,30 @@ describe("a sync is answered as the server would", () => {
     expect(frames[0]?.control).toMatchObject({ type: "SNAPSHOT", syncId: 7, part: 1, parts: 1 });
     expect(frames[0]?.updates).toEqual([upsert("a", 3, { health_score: 9 })]);
     expect(frames[0]?.insights).toMatchObject([{ key: finding("b", 2).key, version: version(2) }]);
+  });
+
+  test("by the same work where others asked the same before, until something changes", () => {
+    const held = holding([upsert("a", 3)], [finding("b", 2)]);
+    const sheets = new Sheets();
+    let read = 0;
+    const digestOf = held.digest.bind(held);
+    held.digest = (views) => {
+      read += views.length;
+      return digestOf(views);
+    };
+    const first = answer(sync(), held, timestamp, sheets);
+    expect(answer({ ...sync(), sync_id: 8 }, held, timestamp, sheets).map(readFrame)).toEqual(
+      first.map((text) => readFrame(text.replace('"sync_id":7', '"sync_id":8'))),
+    );
+    expect(read).toBe(1);
+    const [students] = answer(sync([{ entity_type: "student" }]), held, timestamp, sheets);
+    expect(readFrame(students).insights).toEqual([]);
+    expect(read).toBe(2);
+    held.merge(readFrame(first[0]), { message: 2, asked: undefined });
+    const change = { updates: [upsert("a", 4)], insights: [], control: undefined, rejections: [] };
+    held.merge({ ...change, sentAt: undefined }, { message: 3, asked: undefined });
+    const [after] = answer(sync(), held, timestamp, sheets);
+    expect(readFrame(after).updates).toEqual([upsert("a", 4)]);
   });
 
   test("with an empty snapshot, where nothing is held", () => {

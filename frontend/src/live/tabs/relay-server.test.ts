@@ -1,5 +1,5 @@
 import type { ViewV1 } from "@contracts/zz_types.ts";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeNetwork } from "../../testing/fake-socket.ts";
 import { FakePage } from "../../testing/fake-page.ts";
 import { VirtualClock } from "../../testing/virtual-clock.ts";
@@ -140,6 +140,28 @@ describe("a sync", () => {
     expect(network.latest.sent.length).toBe(before + 1);
     network.latest.serverSends(synced(asked().sync_id));
     expect(told("x")).toEqual(["SNAPSHOT"]);
+  });
+
+  test("is answered in a task of its own, and out of what was confirmed a moment ago", async () => {
+    await live();
+    const links = ["a", "b", "c"];
+    for (const link of links) server.hear({ do: "open", link });
+    clock.advance(2_001);
+    for (const link of links) await sync(link, [students]);
+    const answered = () => links.map((link) => told(link).length);
+    network.latest.serverSends(synced(asked().sync_id));
+    expect(answered()).toEqual([1, 0, 0]);
+    const before = network.latest.sent.length;
+    // It was busy with something else.
+    vi.spyOn(clock, "now").mockReturnValue(clock.now() + 2_001);
+    clock.advance(0);
+    vi.restoreAllMocks();
+    expect(answered()).toEqual([1, 0, 0]);
+    expect(network.latest.sent.length).toBe(before + 1);
+    network.latest.serverSends(synced(asked().sync_id));
+    expect(answered()).toEqual([1, 1, 0]);
+    clock.advance(0);
+    expect(answered()).toEqual([1, 1, 1]);
   });
 
   test("is answered with the time at which the server confirmed what is held", async () => {

@@ -1,6 +1,9 @@
 import { systemClock, type Clock, type Timer } from "../clock.ts";
+import { ApiError } from "../http.ts";
+import type { Failure, LiveApi, Poller, PollerOptions } from "../live-api.ts";
 import { LiveClient, type LiveClientOptions, type SocketConstructor } from "../live-client.ts";
 import { Election, type Locks } from "./election.ts";
+import { RelayPoller } from "./relay-poller.ts";
 import { RelayServer } from "./relay-server.ts";
 import { RelaySocket } from "./relay-socket.ts";
 import type { Channel, Notice, Request, Word } from "./words.ts";
@@ -18,7 +21,7 @@ const patience = 2_500;
 
 /**
  * A live client that shares its connection with those of other tabs. One of them leads: it alone opens
- * sockets, and stands in for the server towards the others. When its tab closes, another takes over at
+ * sockets, or polls, and stands in for the server towards the others. When its tab closes, another takes over at
  * once; when it does not answer any more, after five seconds. Where no leader can be elected the tab
  * has a connection of its own.
  *
@@ -33,6 +36,7 @@ export class Tab {
   readonly #clock: Clock;
   readonly #election: Election;
   readonly #relays = new Map<string, RelaySocket>();
+  #poller: RelayPoller | undefined;
   #lastRelay = 0;
   #channel: Channel | undefined;
   /** While this tab leads. */
@@ -40,6 +44,8 @@ export class Tab {
   #isAlone = false;
   /** Who leads, if another tab does. */
   #leader: string | undefined;
+  /** Why the server lets the leader not in: it would not let this tab in either. */
+  #refusal: Failure | undefined;
   /** Runs while the leader owes a word. */
   #timer: Timer;
   #isDoubted = false;
@@ -48,11 +54,13 @@ export class Tab {
     this.#options = options;
     this.#neighbourhood = neighbourhood;
     this.#clock = options.clock ?? systemClock;
+    const { api } = options;
     const connect = (url: string) => this.#connect(url);
     this.client = new LiveClient({
       ...options,
+      ...(api && { api: this.#share(api) }),
       // A relayed socket ends in the tab that leads: only that has to show a ticket.
-      needsTicket: () => this.#server !== undefined || this.#isAlone,
+      needsTicket: () => !this.#isFollowing || this.#refusal !== undefined,
       WebSocket: function (url: string) {
         return connect(url);
       } as unknown as SocketConstructor,
@@ -70,6 +78,7 @@ export class Tab {
       },
       onFailed: () => {
         this.#isAlone = true;
+        this.#refusal = undefined;
         this.#restart();
       },
     });
@@ -104,8 +113,50 @@ export class Tab {
     this.#channel = undefined;
   }
 
+  /** All that the API is asked for, the leader alone asks for. */
+  #share(api: LiveApi): LiveApi {
+    const { ticket } = api;
+    return {
+      ...api,
+      ...(ticket && {
+        ticket: (signal) =>
+          this.#refusal ? Promise.reject(new ApiError(this.#refusal)) : ticket(signal),
+      }),
+      poller: (options) => this.#sharePoller(api, options),
+    };
+  }
+
+  #sharePoller(api: LiveApi, options: PollerOptions): Poller {
+    const own = api.poller({
+      ...options,
+      onPage: (content) => {
+        options.onPage(content);
+        this.#server?.paged();
+      },
+    });
+    const relayed = new RelayPoller(`${this.#id}/poll`, own, options, (request) => {
+      this.#request(request);
+    });
+    this.#poller = relayed;
+    return {
+      poll: (views, signal) => {
+        if (this.#isFollowing) return relayed.poll(views, signal);
+        const poll = own.poll(views, signal);
+        this.#server?.share(poll, signal);
+        return poll;
+      },
+      forget: () => {
+        relayed.forget();
+      },
+    };
+  }
+
+  get #isFollowing(): boolean {
+    return !this.#server && !this.#isAlone;
+  }
+
   #connect(url: string) {
-    if (this.#server || this.#isAlone) {
+    if (!this.#isFollowing) {
       const WebSocket = this.#options.WebSocket ?? globalThis.WebSocket;
       return new WebSocket(url);
     }
@@ -144,28 +195,46 @@ export class Tab {
 
   #hear(word: Word): void {
     if ("do" in word) this.#server?.hear(word);
-    else if (!this.#server && !this.#isAlone) this.#follow(word);
+    else if (this.#isFollowing) this.#follow(word);
   }
 
   #follow(notice: Notice): void {
     const { from, say } = notice;
     const isNew = from !== this.#leader;
-    if (isNew && this.#leader !== undefined && say !== "up" && say !== "down") return;
+    if (isNew && this.#leader !== undefined && !standings.has(say)) return;
     this.#leader = from;
     this.#trust();
+    if (isNew) this.#poller?.fail();
+    if (standings.has(say)) this.#refusal = undefined;
     switch (say) {
       case "here":
         return;
       case "up":
-        if (isNew) this.#closeRelays();
-        if (!this.client.state.isConnected) this.#restart();
+        if (isNew || !this.client.state.isConnected) this.#closeRelays();
+        // What is polled is shown until the socket has more.
+        if (!this.client.state.isConnected) this.client.check(true);
         return;
       case "gone":
         this.#leader = undefined;
+        this.#poller?.fail();
         this.#closeRelays();
         return;
       case "down":
         this.#closeRelays();
+        return;
+      case "denied": {
+        const { kind, isForgotten: mustForget } = notice;
+        this.#refusal = { kind, retryAfterMs: 0, mustForget };
+        this.#closeRelays();
+        // It is told at once that there is no ticket.
+        if (this.client.state.denial !== kind || mustForget) this.client.check(true);
+        return;
+      }
+      case "polled":
+      case "unpolled":
+      case "unshared":
+      case "paged":
+        this.#poller?.hear(notice);
         return;
       case "opened":
         this.#relays.get(notice.link)?.onopen?.(new Event("open"));
@@ -195,6 +264,7 @@ export class Tab {
     this.client.stop();
     this.#trust();
     this.#leader = undefined;
+    this.#refusal = undefined;
     const say = (notice: object) => {
       this.#channel?.postMessage({ ...notice, from: this.#id } as Notice);
     };
@@ -216,3 +286,5 @@ export class Tab {
     this.client.start();
   }
 }
+
+const standings: ReadonlySet<Notice["say"]> = new Set(["up", "down", "denied"]);
