@@ -24,6 +24,8 @@ export default defineConfig({
       // Where nothing is built yet, as in unit tests.
       "#live": path("src/live/index.ts"),
       "#live-http": path("src/live/http-api.ts"),
+      "#live-problem": path("src/live/problem.ts"),
+      "#live-select": path("src/live/select.ts"),
     },
     dedupe: fromHere,
   },

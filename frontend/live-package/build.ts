@@ -86,7 +86,9 @@ function writeManifest(): void {
     type: "module",
     exports: {
       ".": entry("./index.js", "index"),
+      "./browser": entry("./browser.js", "browser"),
       "./http": entry("./http.js", "http-api"),
+      "./problem": entry("./problem.js", "problem"),
       "./select": entry("./select.js", "select"),
       "./tabs": entry("./tabs.js", "shared-client"),
       "./package.json": "./package.json",

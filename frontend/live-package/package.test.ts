@@ -76,12 +76,15 @@ test("what is packed is what is named, and no more", { timeout: patience }, () =
     "LICENSE",
     "README.md",
     expect.stringMatching(/^assets\/timer-worker-[\w-]+\.js$/),
+    "browser.js",
     "core.js",
     "http.js",
     "index.js",
     "package.json",
+    "problem.js",
     "request.js",
     "select.js",
+    "surroundings.js",
     "tabs.js",
   ]);
   expect(
@@ -91,8 +94,8 @@ test("what is packed is what is named, and no more", { timeout: patience }, () =
 
 describe("its types stand alone", () => {
   const program = `
-    import { everything, LiveClient, type Entity, type LiveApi } from "@iops-dashboard/live";
-    import { entitiesIn } from "@iops-dashboard/live/select";
+    import { LiveClient, type Entity, type LiveApi } from "@iops-dashboard/live";
+    import { entitiesIn, everything } from "@iops-dashboard/live/select";
     import { httpApi } from "@iops-dashboard/live/http";
 
     const api: LiveApi = httpApi({ url: "https://api.test", token: async () => "token" });
@@ -132,9 +135,14 @@ describe("its types stand alone", () => {
 
 describe("in plain Node", () => {
   test("every entry can be loaded", { timeout: patience }, () => {
-    const names = ["live", "live/http", "live/select", "live/tabs"].map(
-      (name) => `@iops-dashboard/${name}`,
-    );
+    const names = [
+      "live",
+      "live/browser",
+      "live/http",
+      "live/problem",
+      "live/select",
+      "live/tabs",
+    ].map((name) => `@iops-dashboard/${name}`);
     const script = `for (const name of ${JSON.stringify(names)}) console.log(Object.keys(await import(name)).length > 0);`;
     const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], {
       cwd: project,

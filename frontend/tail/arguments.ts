@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import { attributeKinds, entityTypes, insightKinds } from "#live";
-import type { AttributeKind, ComparisonV1, EntityType, ViewV1 } from "#live";
+import type { ComparisonV1, EntityType, ViewV1 } from "#live";
+import { attributeKinds, entityTypes, insightKinds, type AttributeKind } from "#live-select";
 
 export interface Options {
   readonly views: readonly ViewV1[];

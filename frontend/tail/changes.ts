@@ -1,5 +1,5 @@
-import { matches } from "#live";
 import type { Entity, Finding, Findings, Replica, Version, ViewV1 } from "#live";
+import { matches } from "#live-select";
 
 /** What is there, of what is watched. */
 export interface Holdings {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { LiveClient, type Version } from "#live";
 import { httpApi } from "#live-http";
+import { explain } from "#live-problem";
 import { readArguments, usage, UsageError, type Options } from "./arguments.ts";
 import {
   compareHoldings,
@@ -77,7 +78,9 @@ function follow(options: Options, { url, api }: Addresses): void {
     ...(api !== undefined && {
       api: httpApi({ url: api, ...(token && { token: giveOnce(token) }) }),
     }),
-    warn,
+    warn: (problem) => {
+      warn(explain(problem));
+    },
   });
 
   let held: Holdings | undefined;

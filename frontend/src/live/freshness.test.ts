@@ -189,7 +189,7 @@ describe("where the server lets nobody in", () => {
 });
 
 describe("polling", () => {
-  const content = { updates: [], insights: [], control: undefined, rejections: [] };
+  const content = { updates: [], insights: [], control: undefined, rejections: [], unread: [] };
 
   function poll(delay = 0): void {
     const sentAt = noon + now - delay;

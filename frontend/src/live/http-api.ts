@@ -1,3 +1,4 @@
+import { withTicket } from "./address.ts";
 import type { HttpApi } from "./http.ts";
 import type { LiveApi } from "./live-api.ts";
 import { HttpPoller } from "./poller.ts";
@@ -10,7 +11,10 @@ export function httpApi(api: HttpApi): LiveApi {
   const { token, identity } = api;
   return {
     ...(identity !== undefined && { identity }),
-    ...(token && { ticket: (signal: AbortSignal) => fetchTicket(api, signal) }),
+    ...(token && {
+      ticket: async (url: string, signal: AbortSignal) =>
+        withTicket(url, await fetchTicket(api, signal)),
+    }),
     poller: (options) => new HttpPoller(api, options),
   };
 }

@@ -5,8 +5,8 @@
  * before the first ends, and says how current what it holds is. It holds values: `replica`, of the entities, and
  * `findings`, of the insights; after a change there are new ones, which share with the old whatever did not change.
  *
- * More entries: `/select` picks out of them what matches a view; `/http` where people sign in or sockets may be
- * blocked; `/tabs` where the tabs of a browser are to share one socket, and to keep their time in the background.
+ * More entries: `/browser` is what a client in a page is given besides; `/problem` explains what it warns of; `/select` picks out of them what matches a view, and knows what there is to watch; `/http` where people sign in or sockets may be
+ * blocked; `/tabs` where the tabs of a browser are to share one socket.
  */
 export {
   LiveClient,
@@ -17,9 +17,7 @@ export {
   type SocketConstructor,
   type Watcher,
 } from "./live-client.ts";
-export { matches, type Match } from "./view.ts";
-export { everything } from "./watched-views.ts";
-export { timing, type Timing } from "./timing.ts";
+export type { Timing } from "./timing.ts";
 export type { Failure, LiveApi, Polled, Poller, PollerOptions } from "./live-api.ts";
 export type { Attributes, AttributeValue, InsightAttributes } from "./read-frame.ts";
 export type { Change, Counters, Difference, Entity, EntityKey, Replica } from "./replica.ts";
@@ -28,10 +26,5 @@ export type { Freshness, Part } from "./freshness.ts";
 export type { Denial, Phase } from "./session.ts";
 export type { Clock, Timer } from "./clock.ts";
 export type { Page, PageChange } from "./page.ts";
-export {
-  attributeKinds,
-  entityTypes,
-  insightKinds,
-  type AttributeKind,
-} from "@contracts/zz_kinds.ts";
+export type { Problem } from "./problem.ts";
 export type { ComparisonV1, EntityType, Version, ViewV1 } from "@contracts/zz_types.ts";

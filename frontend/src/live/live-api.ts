@@ -9,8 +9,11 @@ import type { FrameContent } from "./read-frame.ts";
 export interface LiveApi {
   /** Of who asks. What is held for one is never shown to another. */
   readonly identity?: string;
-  /** Gives the right to open one socket, once, within seconds. Without this function everybody may connect. */
-  readonly ticket?: (signal: AbortSignal) => Promise<string>;
+  /**
+   * Turns the address of the WebSocket into one that opens a socket once, within seconds: it has a ticket in it.
+   * Without this function everybody may connect.
+   */
+  readonly ticket?: (url: string, signal: AbortSignal) => Promise<string>;
   /** Made once for each client. */
   readonly poller: (options: PollerOptions) => Poller;
 }

@@ -8,6 +8,7 @@ import { VirtualClock } from "../testing/virtual-clock.ts";
 import { encode, finding, pageOf, snapshot, synced, upsert } from "../testing/wire.ts";
 import { httpApi } from "./http-api.ts";
 import { LiveClient, type LiveClientOptions } from "./live-client.ts";
+import { explain } from "./problem.ts";
 
 let clock: VirtualClock;
 let network: FakeNetwork;
@@ -36,7 +37,9 @@ function create(overrides: Partial<LiveClientOptions> = {}): LiveClient {
     page,
     schedule: queueMicrotask,
     now: () => 0,
-    warn,
+    warn: (problem) => {
+      warn(explain(problem));
+    },
     ...overrides,
   });
 }

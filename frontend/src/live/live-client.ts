@@ -1,5 +1,4 @@
 import type { SyncCommandV1, ViewV1 } from "@contracts/zz_types.ts";
-import { withTicket } from "./address.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
 import type { Findings } from "./findings.ts";
 import {
@@ -11,15 +10,9 @@ import {
   type Part,
 } from "./freshness.ts";
 import { failureOf, type Failure, type LiveApi, type Poller } from "./live-api.ts";
-import { onNextFrame } from "./next-frame.ts";
-import { currentPage, type Page } from "./page.ts";
-import {
-  contracts,
-  readFrame,
-  type FrameContent,
-  type Refusal,
-  type Rejection,
-} from "./read-frame.ts";
+import type { Page } from "./page.ts";
+import type { Problem } from "./problem.ts";
+import { contracts, readFrame, type FrameContent, type Rejection } from "./read-frame.ts";
 import type { Replica } from "./replica.ts";
 import { serverTime } from "./server-clock.ts";
 import {
@@ -70,14 +63,14 @@ export interface LiveClientOptions {
   /** In [0, 1). */
   readonly random?: () => number;
   readonly WebSocket?: SocketConstructor;
-  /** Where there is no page, as in a script, it counts as always visible. */
+  /** Without one, as in a script, it counts as always visible. */
   readonly page?: Page;
-  /** Runs a function once, soon: before the next paint, where there is one. */
+  /** Runs a function once, soon; after the task at hand unless told otherwise. */
   readonly schedule?: (run: () => void) => void;
   /** Unix milliseconds. */
   readonly now?: () => number;
   /** Told once of each reason why something that was sent, here or there, could not be used. */
-  readonly warn?: (problem: string) => void;
+  readonly warn?: (problem: Problem) => void;
 }
 
 /** Someone who has to do with the connection of a page. */
@@ -113,7 +106,6 @@ export class LiveClient {
   readonly #options: LiveClientOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #page: Page;
   readonly #now: () => number;
   readonly #store: Store;
   readonly #watchers = new Set<Watcher>();
@@ -149,10 +141,9 @@ export class LiveClient {
     };
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#page = options.page ?? currentPage();
     this.#now = options.now ?? Date.now;
     this.#store = new Store({
-      schedule: options.schedule ?? onNextFrame,
+      schedule: options.schedule ?? queueMicrotask,
       now: () => this.time(),
       onChange: () => {
         this.#hasUnshown = true;
@@ -219,7 +210,7 @@ export class LiveClient {
 
   start(): void {
     if (this.#session.isRunning) return;
-    this.#unlisten = this.#page.listen((change) => {
+    this.#unlisten = this.#options.page?.listen((change) => {
       if (change === "hidden") return;
       this.#show();
       this.#take({ type: "nudged", mayConnect: change !== "offline" });
@@ -340,7 +331,7 @@ export class LiveClient {
         this.#knowledge = confirm(this.#knowledge, effect, this.#clock.now());
         return;
       case "report":
-        this.#warn(describe(effect.refusal));
+        this.#warn({ kind: "refused", ...effect.refusal });
     }
   }
 
@@ -352,15 +343,15 @@ export class LiveClient {
     }
     const fetching = new AbortController();
     this.#fetches.set(link, fetching);
-    void api.ticket(fetching.signal).then(
-      (ticket) => {
+    void api.ticket(url, fetching.signal).then(
+      (address) => {
         // Nobody wants it any more if the link was closed meanwhile.
-        if (this.#fetches.delete(link)) this.#connect(link, withTicket(url, ticket));
+        if (this.#fetches.delete(link)) this.#connect(link, address);
       },
       (error: unknown) => {
         if (!this.#fetches.delete(link)) return;
         const failure = failureOf(error);
-        this.#warnOf("no ticket", failure);
+        this.#warnOf("ticket", failure);
         this.#take({ type: "closed", link, failure });
       },
     );
@@ -428,7 +419,7 @@ export class LiveClient {
       (error: unknown) => {
         if (polling.signal.aborted) return;
         const failure = failureOf(error);
-        this.#warnOf("no answer to a poll", failure);
+        this.#warnOf("poll", failure);
         this.#take({ type: "unpolled", poll, failure });
       },
     );
@@ -458,12 +449,13 @@ export class LiveClient {
     this.#knowledge = notice(this.#knowledge, content, this.#session, this.#clock.now());
     for (const reason of content.rejections) {
       if (expected.has(reason)) continue;
-      this.#warn(`cannot use what the server sent: ${reason}. It is left out and counted.`);
+      this.#warn({ kind: "unusable", reason });
     }
   }
 
   #show(): void {
-    if (!this.#hasUnshown || !this.#session.isRunning || !this.#page.isVisible()) return;
+    if (!this.#hasUnshown || !this.#session.isRunning || this.#options.page?.isVisible() === false)
+      return;
     this.#hasUnshown = false;
     this.#tell(({ onData }) => onData?.());
   }
@@ -490,14 +482,15 @@ export class LiveClient {
   }
 
   /** Where the server is only slow or away, the page says so, and nobody need be told. */
-  #warnOf(what: string, { kind, status = 0 }: Failure): void {
+  #warnOf(what: "ticket" | "poll", { kind, status = 0 }: Failure): void {
     if (kind === "signed_out" || status < 400 || status === 429 || status >= 500) return;
-    this.#warn(`${what}: the API answered ${status}.`);
+    this.#warn({ kind: "unanswered", what, status });
   }
 
-  #warn(problem: string): void {
-    if (this.#warned.has(problem)) return;
-    this.#warned.add(problem);
+  #warn(problem: Problem): void {
+    const text = JSON.stringify(problem);
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
     this.#options.warn?.(problem);
   }
 }
@@ -519,10 +512,4 @@ function statusOf(session: Session): ConnectionStatus {
   if (!session.isRunning) return "stopped";
   if (session.links.length === 0) return "waiting";
   return isConnected(session) ? "open" : "connecting";
-}
-
-function describe({ code, pointer, rule }: Refusal): string {
-  const where = pointer === undefined ? "" : ` at ${pointer || "the whole of it"}`;
-  const why = rule === undefined ? "" : ` (${rule})`;
-  return `the server refused what the page asked for: ${code}${where}${why}. It is asked again in some minutes.`;
 }

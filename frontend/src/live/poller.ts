@@ -116,7 +116,7 @@ const ofRows: ReadonlySet<string> = new Set(["unknown_update", "malformed_update
 
 function combine(pages: readonly FrameContent[]): Polled {
   const rejections = pages.flatMap((page) => page.rejections);
-  const unread = pages.flatMap((page) => page.unread ?? []);
+  const unread = pages.flatMap((page) => page.unread);
   const first = Math.min(...pages.map(({ sentAt = Infinity }) => sentAt));
   return {
     content: {

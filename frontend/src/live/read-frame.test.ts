@@ -19,6 +19,7 @@ const nothing = {
   control: undefined,
   sentAt: undefined,
   rejections: [],
+  unread: [],
 };
 const sentAt = Date.parse("2026-11-22T10:00:00.000Z");
 
@@ -167,7 +168,7 @@ describe("reads what is said of the connection", () => {
       control: { isWhole: true },
       rejections: ["unknown_update"],
     });
-    expect(spoil({ entity_type: "parent" })).not.toHaveProperty("unread");
+    expect(spoil({ entity_type: "parent" })).toHaveProperty("unread", []);
     for (const named of [{ version: null }, { operation: "APPLAUD" }, { attributes: 7 }]) {
       expect(spoil(named)).toMatchObject({
         control: { isWhole: true },

@@ -114,7 +114,7 @@ export interface FrameContent {
   /** One for each frame or update that was left out. */
   readonly rejections: readonly Rejection[];
   /** One for each update that was left out although it is of a known type: its key, if that could be read. */
-  readonly unread?: readonly (string | undefined)[];
+  readonly unread: readonly (string | undefined)[];
 }
 
 /**
@@ -151,6 +151,7 @@ const empty: FrameContent = {
   control: undefined,
   sentAt: undefined,
   rejections: [],
+  unread: [],
 };
 
 function rejected(reason: Rejection): FrameContent {
@@ -165,12 +166,12 @@ type Reader = (frame: RawFrame) => Partial<FrameContent> | undefined;
 const readers: ReadonlyMap<string, Reader> = new Map(
   Object.entries<Reader>({
     METRIC_UPDATE: ({ data }) => {
-      const { read, rejections, unread } = readAll(data, readUpdate);
-      return read && { updates: read, rejections, ...named(unread) };
+      const { read: updates, ...rest } = readAll(data, readUpdate);
+      return updates && { updates, ...rest };
     },
     INSIGHT_CREATED: ({ data }) => {
-      const { read, rejections, unread } = readAll(data, readInsight);
-      return read && { insights: read, rejections, ...named(unread) };
+      const { read: insights, ...rest } = readAll(data, readInsight);
+      return insights && { insights, ...rest };
     },
     SNAPSHOT: readSnapshot,
     SYNCED: ({ sync_id: syncId }) =>
@@ -203,7 +204,6 @@ function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
   if (!isOrdinal(syncId) || !isOrdinal(part) || !isOrdinal(parts) || part > parts) return undefined;
   if (!entities.read || !insights.read) return undefined;
   if (covers !== undefined && !isListOf(covers, isCount)) return undefined;
-  const rejections = [...entities.rejections, ...insights.rejections];
   const unread = [...entities.unread, ...insights.unread];
   return {
     updates: entities.read,
@@ -217,25 +217,21 @@ function readSnapshot(frame: RawFrame): Partial<FrameContent> | undefined {
       digest: only(isText, digest),
       isWhole: isWhole(unread),
     },
-    rejections,
-    ...named(unread),
+    rejections: [...entities.rejections, ...insights.rejections],
+    unread,
   };
-}
-
-function named(unread: Required<FrameContent>["unread"]): Pick<FrameContent, "unread"> {
-  return unread.length > 0 ? { unread } : {};
 }
 
 /** What could not be read is named at least. */
 export function isWhole(unread: FrameContent["unread"]): boolean {
-  return unread?.includes(undefined) !== true;
+  return !unread.includes(undefined);
 }
 
 /** Reads each item of a list, and leaves out what cannot be used; `read` is absent where there is no list. */
 function readAll<T extends object>(
   list: unknown,
   readItem: (candidate: unknown) => T | Rejection,
-): { read: T[] | undefined } & Required<Pick<FrameContent, "rejections" | "unread">> {
+): { read: T[] | undefined } & Pick<FrameContent, "rejections" | "unread"> {
   if (!Array.isArray(list)) return { read: undefined, rejections: [], unread: [] };
   const read: T[] = [];
   const rejections: Rejection[] = [];

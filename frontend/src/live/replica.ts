@@ -47,8 +47,6 @@ export interface Counters {
   readonly applied: number;
   /** Updates that were no newer than what we held. */
   readonly superseded: number;
-  /** Complete snapshots after which something else was held than the server said, if only for a moment. */
-  readonly mismatched: number;
   /** Frames and updates that could not be used, by reason. */
   readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
 }
@@ -73,7 +71,7 @@ export const emptyReplica: Replica = {
   order: [],
   tombstones: new Map(),
   recent: [],
-  counters: { applied: 0, superseded: 0, mismatched: 0, rejected: {} },
+  counters: { applied: 0, superseded: 0, rejected: {} },
 };
 
 const recentLimit = 12;
@@ -120,12 +118,6 @@ export function retainEntities(
     draft.drop(entity, census.message, isTold);
   }
   return draft.finish([]);
-}
-
-/** Counts a complete snapshot after which something else is held than the server said. */
-export function countMismatch(replica: Replica): Replica {
-  const { counters } = replica;
-  return { ...replica, counters: { ...counters, mismatched: counters.mismatched + 1 } };
 }
 
 /** Copies each part of a replica when it first has to write to it. */
@@ -236,7 +228,6 @@ class Draft {
     const counters = {
       applied: this.#number,
       superseded: base.counters.superseded + this.#superseded,
-      mismatched: base.counters.mismatched,
       rejected: countRejections(base.counters.rejected, rejections),
     };
     const entities = this.#entities ?? base.entities;

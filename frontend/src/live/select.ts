@@ -3,6 +3,15 @@ import type { Finding, Findings } from "./findings.ts";
 import type { Entity, Replica } from "./replica.ts";
 import { matches } from "./view.ts";
 
+export {
+  attributeKinds,
+  entityTypes,
+  insightKinds,
+  type AttributeKind,
+} from "@contracts/zz_kinds.ts";
+export { matches, type Match } from "./view.ts";
+export { everything } from "./watched-views.ts";
+
 /** Picks the entities that match a view, by type and id. The same array as long as it would hold the same. */
 export function entitiesIn(view: ViewV1): (replica: Replica) => readonly Entity[] {
   return keepSame(({ entities, order }) =>

@@ -747,7 +747,7 @@ class Turn {
 type Named = Pick<Part, "entities" | "insights">;
 
 /** What could not be read is named too. No key of an entity is one of an insight. */
-function namedIn({ updates, insights, unread: keys = [] }: FrameContent): Named {
+function namedIn({ updates, insights, unread: keys }: FrameContent): Named {
   const known = keys.filter((key) => key !== undefined);
   return {
     entities: [...updates.map(({ type, id }) => entityKey(type, id)), ...known],

@@ -1,9 +1,10 @@
+import { browser } from "./browser.ts";
 import { LiveClient, type LiveClientOptions, type Watcher } from "./live-client.ts";
+import { explain, type Problem } from "./problem.ts";
 import { contracts } from "./read-frame.ts";
 import { catalogueSum } from "./tabs/catalogue.ts";
 import { Tab } from "./tabs/tab.ts";
 import { protocol } from "./tabs/words.ts";
-import { backgroundClock } from "./worker-timers.ts";
 
 /** With whom to connect, as whom, and how fast. */
 export type Connection = Pick<LiveClientOptions, "url" | "api" | "timing">;
@@ -48,9 +49,9 @@ export function sharedClient(to: Connection): LiveClient | undefined {
 function share(to: Connection): Shared {
   const options = {
     ...to,
-    clock: backgroundClock,
-    warn: (problem: string) => {
-      console.warn(`[live] ${problem}`);
+    ...browser,
+    warn: (problem: Problem) => {
+      console.warn(`[live] ${explain(problem)}`);
     },
   };
   const { api } = to;

@@ -9,13 +9,7 @@ import type { ViewV1 } from "@contracts/zz_types.ts";
 import { applyInsights, noFindings, retainFindings, type Findings } from "./findings.ts";
 import type { Batch, Census, Origin } from "./merge.ts";
 import type { FrameContent, InsightUpdate, Rejection, Update } from "./read-frame.ts";
-import {
-  applyUpdates,
-  countMismatch,
-  emptyReplica,
-  retainEntities,
-  type Replica,
-} from "./replica.ts";
+import { applyUpdates, emptyReplica, retainEntities, type Replica } from "./replica.ts";
 import { matches } from "./view.ts";
 
 export interface StoreOptions {
@@ -119,12 +113,9 @@ export class Store {
       ({ attributes }) => matches(views, "insight", attributes).matched,
       now,
     );
-    // It may be that something has changed since; else nobody knows why.
-    const { digest: sum } = snapshot;
-    const isRight = sum === undefined || sum === digest(this.#rows(views));
-    if (!isRight) this.#replica = countMismatch(this.#replica);
     this.#options.onChange();
-    return isRight;
+    const { digest: sum } = snapshot;
+    return sum === undefined || sum === digest(this.#rows(views));
   }
 
   /** Drops all that is held, and what has arrived. */

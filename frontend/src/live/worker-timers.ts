@@ -1,5 +1,5 @@
 import type { TimerRequest } from "./timer-worker.ts";
-import { systemClock, type Clock, type Timer } from "./clock.ts";
+import type { Timer } from "./clock.ts";
 
 /** The part of the browser's Worker that is used. */
 export interface TimerWorker {
@@ -84,14 +84,3 @@ export function startTimerWorker(): TimerWorker | undefined {
     return undefined;
   }
 }
-
-const timers = new WorkerTimers(systemClock, startTimerWorker);
-
-/** The time of the machine. Its timers are on time also in a tab that nobody looks at. */
-export const backgroundClock: Clock = {
-  now: () => systemClock.now(),
-  setTimeout: (run, milliseconds) => timers.setTimeout(run, milliseconds),
-  clearTimeout: (timer) => {
-    timers.clearTimeout(timer);
-  },
-};

@@ -9,6 +9,7 @@ import type { Finding } from "../live/findings.ts";
 import { LiveClient, type Socket, type SocketConstructor } from "../live/live-client.ts";
 import type { PageChange } from "../live/page.ts";
 import type { Entity } from "../live/replica.ts";
+import { explain } from "../live/problem.ts";
 import { entitiesIn, findingsIn } from "../live/select.ts";
 import { everything } from "../live/watched-views.ts";
 import { FakePage } from "./fake-page.ts";
@@ -129,7 +130,7 @@ class Host {
       now: () => date + clock.now(),
       schedule: (run) => clock.setTimeout(run, paint),
       WebSocket: this.#socketConstructor(),
-      warn: (problem) => this.#warnings.push(problem),
+      warn: (problem) => this.#warnings.push(explain(problem)),
     });
     this.#client.start();
   }

@@ -52,7 +52,7 @@ export class Talk {
 
   /** The poll that is pending is answered. */
   polled(content: Partial<FrameContent> = {}, isWhole = true, poll = this.session.lastPoll): this {
-    const nothing = { updates: [], insights: [], control: undefined, rejections: [] };
+    const nothing = { updates: [], insights: [], control: undefined, rejections: [], unread: [] };
     const all = { ...nothing, sentAt: this.at, ...content };
     return this.tell({ type: "polled", poll, content: all, isWhole });
   }

@@ -15,7 +15,14 @@ const timestamp = "2026-11-22T10:00:05.000Z";
 
 function holding(updates: readonly Upsert[], insights: readonly InsightUpdate[] = []): Store {
   const store = new Store({ schedule: () => {}, onChange: () => {}, now: () => 0 });
-  const content = { updates, insights, control: undefined, sentAt: undefined, rejections: [] };
+  const content = {
+    updates,
+    insights,
+    control: undefined,
+    sentAt: undefined,
+    rejections: [],
+    unread: [],
+  };
   store.merge(content, { message: 1, asked: undefined });
   return store;
 }
@@ -64,7 +71,13 @@ describe("a sync is answered as the server would", () => {
     expect(readFrame(students).insights).toEqual([]);
     expect(read).toBe(2);
     held.merge(readFrame(first[0]), { message: 2, asked: undefined });
-    const change = { updates: [upsert("a", 4)], insights: [], control: undefined, rejections: [] };
+    const change = {
+      updates: [upsert("a", 4)],
+      insights: [],
+      control: undefined,
+      rejections: [],
+      unread: [],
+    };
     held.merge({ ...change, sentAt: undefined }, { message: 3, asked: undefined });
     const [after] = answer(sync(), held, timestamp, sheets);
     expect(readFrame(after).updates).toEqual([upsert("a", 4)]);

@@ -86,4 +86,5 @@ const nothing: FrameContent = {
   control: undefined,
   sentAt: undefined,
   rejections: [],
+  unread: [],
 };

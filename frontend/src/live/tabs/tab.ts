@@ -119,8 +119,8 @@ export class Tab {
     return {
       ...api,
       ...(ticket && {
-        ticket: (signal) =>
-          this.#refusal ? Promise.reject(new ApiError(this.#refusal)) : ticket(signal),
+        ticket: (url, signal) =>
+          this.#refusal ? Promise.reject(new ApiError(this.#refusal)) : ticket(url, signal),
       }),
       poller: (options) => this.#sharePoller(api, options),
     };
