@@ -43,7 +43,9 @@ type SyncConfig struct {
 	// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 	Lifetime time.Duration
 	// ReconnectAfter is how old a connection is when it is told to move. It is up to a twentieth less for
-	// some, so that those which were opened together do not move together. Defaults to 11/12 of Lifetime.
+	// some, so that those which were opened together do not move together. Defaults to 11/12 of Lifetime, but
+	// half a minute or half of Lifetime before its end at the latest: to move takes a few seconds, and a sync to
+	// hear of it.
 	ReconnectAfter time.Duration
 	// PostTimeout is how long one post may take. Defaults to 2 s.
 	PostTimeout time.Duration
@@ -62,7 +64,7 @@ func (c SyncConfig) withDefaults() SyncConfig {
 		c.Frames = contracts.Frames()
 	}
 	c.Lifetime = cmp.Or(c.Lifetime, 2*time.Hour)
-	c.ReconnectAfter = cmp.Or(c.ReconnectAfter, c.Lifetime/12*11)
+	c.ReconnectAfter = cmp.Or(c.ReconnectAfter, c.Lifetime-max(c.Lifetime/12, min(30*time.Second, c.Lifetime/2)))
 	c.PostTimeout = cmp.Or(c.PostTimeout, 2*time.Second)
 	c.PostTries = cmp.Or(c.PostTries, 4)
 	if c.Crossed == nil {

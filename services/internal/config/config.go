@@ -73,7 +73,7 @@ type Sync struct {
 	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
 	// Lifetime is the longest that the gateway lets a connection be open.
 	Lifetime time.Duration `env:"CONNECTION_LIFETIME,required,notEmpty"`
-	// ReconnectAfter is how old a connection is when it is told to move. Defaults to 11/12 of Lifetime.
+	// ReconnectAfter is how old a connection is when it is told to move. See session.SyncConfig.
 	ReconnectAfter time.Duration `env:"RECONNECT_AFTER"`
 }
 
