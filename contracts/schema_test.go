@@ -75,17 +75,7 @@ func TestFaultsAreThoseOfAGeneralValidator(t *testing.T) {
 			}
 			small := slices.DeleteFunc(slices.Clone(all[k]), func(document []byte) bool { return len(document) > MaxFrameBytes+1 })
 			rapid.Check(t, func(t *rapid.T) {
-				document := rapid.SampledFrom(small).Draw(t, "document")
-				tree, err := readNode(document)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for range rapid.IntRange(1, 5).Draw(t, "mutations") {
-					tree.mutate(t)
-				}
-				var b bytes.Buffer
-				tree.write(t, &b)
-				compareFaultsWithReference(t, k, b.Bytes())
+				compareFaultsWithReference(t, k, drawMutant(t, small, 5))
 			})
 		})
 	}

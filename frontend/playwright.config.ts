@@ -3,8 +3,6 @@ import { chromiumLaunch } from "./e2e/browser.ts";
 
 export default defineConfig({
   testDir: "e2e",
-  // Takes more than a minute, and has a script of its own: scripts/rotation.
-  ...(process.env["ROTATION"] === undefined && { testIgnore: "**/rotation.spec.ts" }),
   globalSetup: "./e2e/global-setup.ts",
   outputDir: "test-results",
   // All tests write to the same tables of one small machine.

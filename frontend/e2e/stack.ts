@@ -39,7 +39,7 @@ export async function startStack({
       ...["--headless", "--no-simulate", "--auth", auth, "--lifetime", lifetime],
       ...["--dir", join(folder, "data"), "--ready-file", readyFile],
     ],
-    { cwd: repository, stdio: ["ignore", log.fd, log.fd] },
+    { cwd: repository, env: withoutServers(), stdio: ["ignore", log.fd, log.fd] },
   );
   const ended = once(up, "exit");
   // Whoever waits for it hears of a failure; before that nobody does.
@@ -60,6 +60,12 @@ export async function startStack({
     await stop();
     throw new Error(`scripts/up did not get ready:\n${said}`, { cause });
   }
+}
+
+/** Our environment, without the servers of another system: it would take them for its own. */
+function withoutServers(): NodeJS.ProcessEnv {
+  const variables = Object.entries(process.env).filter(([name]) => !name.startsWith("AWS_"));
+  return Object.fromEntries(variables);
 }
 
 async function waitForFile(file: string, hasEnded: () => boolean): Promise<string> {

@@ -386,7 +386,7 @@ func TestReceiveOutageIsLoggedOnce(t *testing.T) {
 		r.send("stu_1", 1)
 		r.start()
 		pass(time.Minute)
-		if got := len(r.log.with("cannot receive")); got != 1 {
+		if got := len(r.log.With("cannot receive")); got != 1 {
 			t.Errorf("logged %d times", got)
 		}
 		if got := calls.Load(); got < 20 || got > 80 {
@@ -394,7 +394,7 @@ func TestReceiveOutageIsLoggedOnce(t *testing.T) {
 		}
 		down.Store(false)
 		pass(30 * time.Second)
-		if got := len(r.log.with("receiving again")); got != 1 {
+		if got := len(r.log.With("receiving again")); got != 1 {
 			t.Errorf("recovery logged %d times", got)
 		}
 		r.wantFrames("a", "stu_1@1")
@@ -413,7 +413,7 @@ func TestTenantsNeverCross(t *testing.T) {
 		r.wantFrames("a", "stu_1@1")
 		r.wantFrames("b", "stu_1@2")
 		r.wantQueue(0, 0)
-		if got := len(r.log.with("the registry names another tenant's connection")); got != 2 || r.crossed != 2 {
+		if got := len(r.log.With("the registry names another tenant's connection")); got != 2 || r.crossed != 2 {
 			t.Errorf("%d crossings logged, %d counted", got, r.crossed)
 		}
 	})
@@ -438,7 +438,7 @@ func TestEventsOfAnotherTenantAreKeptBack(t *testing.T) {
 		synctest.Wait() // for the posts
 		r.wantFrames("a", "stu_1@1")
 		r.wantFrames("b", "")
-		if got := len(r.log.with("events were sorted to another tenant")); got != 1 || r.crossed != 1 {
+		if got := len(r.log.With("events were sorted to another tenant")); got != 1 || r.crossed != 1 {
 			t.Errorf("%d crossings logged, %d counted", got, r.crossed)
 		}
 	})
@@ -522,7 +522,7 @@ func TestRoundLine(t *testing.T) {
 		r.send("stu_1", 1)
 		pass(250 * time.Millisecond)
 		r.start()
-		got := r.log.with("round")
+		got := r.log.With("round")
 		if len(got) != 1 {
 			t.Fatalf("%d lines", len(got))
 		}

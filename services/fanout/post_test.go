@@ -309,7 +309,7 @@ func TestRefusalIsAnAlarmAndNoRetry(t *testing.T) {
 				t.Errorf("%d posts", got)
 			}
 		}
-		if got := r.log.with("post refused: check permission and WEBSOCKET_API_ENDPOINT"); len(got) != 5 {
+		if got := r.log.With("post refused: check permission and WEBSOCKET_API_ENDPOINT"); len(got) != 5 {
 			t.Errorf("%d alarms", len(got))
 		}
 		r.wantQueue(1, 0)

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
+	"github.com/iops-dashboard/live/services/internal/logtest"
 	"github.com/iops-dashboard/live/services/internal/queue/memqueue"
 	"github.com/iops-dashboard/live/services/internal/registry"
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
@@ -35,7 +35,7 @@ type rig struct {
 	registry *memregistry.Registry
 	gateway  *memgateway.Gateway
 	worker   *Worker
-	log      *lines
+	log      *logtest.Log
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -73,7 +73,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		queue:    memqueue.New(memqueue.Options{}),
 		registry: &memregistry.Registry{},
 		gateway:  &memgateway.Gateway{},
-		log:      &lines{},
+		log:      &logtest.Log{},
 	}
 	config := Config{
 		Queue: r.queue, Registry: r.registry, Gateway: r.gateway, Closer: r.gateway,
@@ -250,34 +250,4 @@ func (r *rig) rounds() []report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]report(nil), r.reports...)
-}
-
-// lines is a log that tests read.
-type lines struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
-}
-
-// with returns the lines that say msg.
-func (l *lines) with(msg string) []map[string]any {
-	var found []map[string]any
-	for line := range strings.Lines(l.String()) {
-		var fields map[string]any
-		if json.Unmarshal([]byte(line), &fields) == nil && fields["msg"] == msg {
-			found = append(found, fields)
-		}
-	}
-	return found
 }

@@ -1,7 +1,6 @@
 package normalizer_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
+	"github.com/iops-dashboard/live/services/internal/logtest"
 	"github.com/iops-dashboard/live/services/internal/quarantine/memquarantine"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
@@ -29,7 +29,7 @@ type rig struct {
 	state      *faultyState
 	topic      memtopic.Topic
 	quarantine memquarantine.Quarantine
-	log        syncBuffer
+	log        logtest.Log
 	subject    *normalizer.Normalizer
 }
 
@@ -181,22 +181,4 @@ func (s *faultyState) calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n
-}
-
-// syncBuffer is a bytes.Buffer that may be used concurrently.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 	"github.com/iops-dashboard/live/services/internal/gateway/memgateway"
+	"github.com/iops-dashboard/live/services/internal/logtest"
 	"github.com/iops-dashboard/live/services/internal/registry/memregistry"
 	"github.com/iops-dashboard/live/services/internal/state"
 	"github.com/iops-dashboard/live/services/internal/state/memstate"
@@ -64,7 +65,7 @@ func TestSyncsThatArriveBeforeAReadBeginsShareIt(t *testing.T) {
 
 // What a sync costs where 100,000 insights were found in the last four days, without the table's own work.
 func BenchmarkSyncAmongManyInsights(b *testing.B) {
-	r := &rig{t: b, registry: &memregistry.Registry{}, table: memstate.New(epoch), gateway: &memgateway.Gateway{}, log: &lines{}}
+	r := &rig{t: b, registry: &memregistry.Registry{}, table: memstate.New(epoch), gateway: &memgateway.Gateway{}, log: &logtest.Log{}}
 	for n := range 100_000 {
 		at := time.Now().Add(-time.Duration(n) * 4 * 24 * time.Hour / 100_000)
 		r.found("acme", fmt.Sprint("stu_", n), at.UTC().Format("2006-01-02T15:04:05.000Z"), n%100)

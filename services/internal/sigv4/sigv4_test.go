@@ -73,9 +73,9 @@ func FuzzSign(f *testing.F) {
 	f.Add("L0SM9cOFvHcCIhw=", "{}", "token", int64(1795341600))
 	f.Add("../%3D", "", "", int64(0))
 	f.Fuzz(func(t *testing.T, id, body, token string, seconds int64) {
-		if strings.ContainsAny(token, "\r\n\x00") || strings.TrimSpace(token) != token || strings.Contains(token, "  ") {
-			t.Skip("no token has such characters")
-		}
+		// No token has line breaks, or spaces that a header loses.
+		words := strings.FieldsFunc(token, func(r rune) bool { return strings.ContainsRune(" \r\n\x00", r) })
+		token = strings.TrimSpace(strings.Join(words, " "))
 		at := time.Unix(seconds&(1<<33-1), 0).UTC()
 		c := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret", SessionToken: token}
 		r := requestOf(id, body, at)
