@@ -447,7 +447,7 @@ func (b *testBundle) watchers(tenant string) []registry.Connection {
 			b.t.Fatal(err)
 		}
 		for _, w := range page {
-			all = append(all, w.Connection)
+			all = append(all, registry.Connection{ID: w.ID, Tenant: w.Tenant, ConnectedAt: w.ConnectedAt, Contracts: w.Contracts})
 		}
 	}
 	return all

@@ -39,14 +39,12 @@ type Connection struct {
 	// nothing.
 	Contracts []string
 
-	// Who opened it; empty if nobody was asked. A partition of views does not tell them.
+	// Who opened it; empty if nobody was asked.
 	Subject string // by the name that the issuer of its token knows
 	Session string // of the subject
-	// EntityTypes are the partitions that it may watch, sorted; nil for all. A partition of views does not
-	// tell them.
+	// EntityTypes are the partitions that it may watch, sorted; nil for all.
 	EntityTypes []string
-	// Until is when its permission ends, in milliseconds; zero: with its [Lifetime]. A partition of views does
-	// not tell it.
+	// Until is when its permission ends, in milliseconds; zero: with its [Lifetime].
 	Until time.Time
 	// Service: it is no page's. Open counts it apart from those that are, and nothing else keeps it.
 	Service bool
@@ -88,13 +86,21 @@ type Owner struct{ Tenant, Subject, Session string }
 // connections have until they say what they watch.
 const Everything = "*"
 
-// Watcher is a connection as one partition of views shows it.
+// Watcher is a connection as one partition of views shows it: little, since there are many, and they are read often.
 type Watcher struct {
-	Connection
+	ID, Tenant  string // of the [Connection], as are these:
+	ConnectedAt time.Time
+	Contracts   []string
+
 	Type   string // the partition: an entity type, insight, or Everything
 	Views  string // the text of all its views there, or Everything
 	Resync bool   // it may have missed something, and must be told to synchronise
 	Ended  bool   // its permission has ended: it must be told to move, and nothing else, and be closed
+}
+
+// Watch is how a partition shows the connection, with the views that it has there.
+func (c Connection) Watch(partition, views string) Watcher {
+	return Watcher{ID: c.ID, Tenant: c.Tenant, ConnectedAt: c.ConnectedAt, Contracts: c.Contracts, Type: partition, Views: views}
 }
 
 // Query says which watchers to read: those of the partitions named and of Everything.

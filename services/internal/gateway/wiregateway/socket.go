@@ -26,12 +26,11 @@ var errAnswer = errors.New("the answer is malformed")
 
 // socket is one kept-alive connection, used by one goroutine at a time.
 type socket struct {
-	conn    net.Conn
-	in      *bufio.Reader
-	request []byte
-	used    time.Time // when its last post was called, or when it was dialed
-	reused  bool      // it has carried a post before
-	heard   bool      // something of the present answer has come
+	conn   net.Conn
+	in     *bufio.Reader
+	used   time.Time // when its last post was called, or when it was dialed
+	reused bool      // it has carried a post before
+	heard  bool      // something of the present answer has come
 
 	unwatch func() bool
 
@@ -102,13 +101,11 @@ func (s *socket) stale(err error) bool {
 	return s.reused && !s.heard && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errAnswer)
 }
 
-// exchange writes the request and reads the answer.
-func (s *socket) exchange() (answer, error) {
+// write writes a request.
+func (s *socket) write(request []byte) error {
 	s.heard = false
-	if _, err := s.conn.Write(s.request); err != nil {
-		return answer{}, err
-	}
-	return s.read()
+	_, err := s.conn.Write(request)
+	return err
 }
 
 // read reads one answer. It passes over those that announce another (1xx).

@@ -49,9 +49,9 @@ type Options struct {
 // Gateway is a [gateway.Gateway]. Close it when it is done.
 type Gateway struct {
 	credentials aws.CredentialsProvider
-	host        string // as in the header
-	path        string // up to the connection id
-	signers     sync.Pool
+	host        string       // as in the header
+	path        string       // up to the connection id
+	writers     sync.Pool    // of *writer
 	skew        atomic.Int64 // nanoseconds that the service's clock is ahead of ours
 	sockets     *pool
 }
@@ -77,7 +77,7 @@ func New(o Options) (*Gateway, error) {
 	return &Gateway{
 		credentials: o.Credentials, host: u.Host,
 		path:    strings.TrimRight(u.EscapedPath(), "/") + "/@connections/",
-		signers: sync.Pool{New: func() any { return sigv4.New(o.Region) }},
+		writers: sync.Pool{New: func() any { return &writer{signer: sigv4.New(o.Region)} }},
 		sockets: newPool(o.Connections, o.IdleTimeout, dialer(addressOf(u), o.secure(u), o.DialTimeout)),
 	}, nil
 }
@@ -173,8 +173,9 @@ func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err er
 		g.sockets.drop(s)
 		return answer{}, false, err
 	}
-	s.request = g.request(s.request[:0], r)
-	a, err = s.exchange()
+	if err = g.send(s, r); err == nil {
+		a, err = s.read()
+	}
 	if err != nil || !a.keep {
 		g.sockets.drop(s)
 		return a, err != nil && s.stale(err) && ctx.Err() == nil, err
@@ -184,10 +185,25 @@ func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err er
 	return a, false, nil
 }
 
-// request writes the whole request.
-func (g *Gateway) request(b []byte, r post) []byte {
+// writer is what a request is written with. Few are in use at a time, however many sockets there are, so their
+// memory stays in the processor's cache.
+type writer struct {
+	signer *sigv4.Signer
+	text   []byte
+}
+
+// send writes the request to a socket.
+func (g *Gateway) send(s *socket, r post) error {
+	w := g.writers.Get().(*writer)
+	defer g.writers.Put(w)
+	g.compose(w, r)
+	return s.write(w.text)
+}
+
+// compose makes the text of the whole request.
+func (g *Gateway) compose(w *writer, r post) {
 	text := r.frame.Text()
-	b = append(b, "POST "...)
+	b := append(w.text[:0], "POST "...)
 	begin := len(b)
 	b = append(b, g.path...)
 	b = sigv4.AppendEscaped(b, r.id)
@@ -195,11 +211,9 @@ func (g *Gateway) request(b []byte, r post) []byte {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, g.host...)
 	b = append(b, "\r\nContent-Type: "+sigv4.ContentType+"\r\nAuthorization: "...)
-	signer := g.signers.Get().(*sigv4.Signer)
 	var date string
 	at := r.at.Add(time.Duration(g.skew.Load()))
-	b, date = signer.Sign(b, r.credentials, sigv4.Request{Host: g.host, Path: b[begin:end:end], Length: len(text), Hash: r.frame.Hash(), Time: at})
-	g.signers.Put(signer)
+	b, date = w.signer.Sign(b, r.credentials, sigv4.Request{Host: g.host, Path: b[begin:end:end], Length: len(text), Hash: r.frame.Hash(), Time: at})
 	b = append(b, "\r\nX-Amz-Date: "...)
 	b = append(b, date...)
 	if token := r.credentials.SessionToken; token != "" {
@@ -209,7 +223,7 @@ func (g *Gateway) request(b []byte, r post) []byte {
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(text)), 10)
 	b = append(b, "\r\n\r\n"...)
-	return append(b, text...)
+	w.text = append(b, text...)
 }
 
 // maxSkew is how far clocks may differ: AWS refuses signatures that are older than five minutes.

@@ -126,8 +126,8 @@ func watchers(partition string, items []map[string]types.AttributeValue, now tim
 		if err != nil {
 			return nil, err
 		}
-		w := registry.Watcher{Connection: c, Type: partition, Views: registry.Everything, Resync: marked(item), Ended: c.Ended(now)}
-		w.Until = time.Time{}
+		w := c.Watch(partition, registry.Everything)
+		w.Resync, w.Ended = marked(item), c.Ended(now)
 		if views, ok := item["views"].(*types.AttributeValueMemberS); ok {
 			w.Views = views.Value
 		}

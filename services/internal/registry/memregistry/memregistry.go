@@ -338,11 +338,11 @@ func (r *Registry) watchers(q registry.Query) []registry.Watcher {
 		if c.Tenant != q.Tenant || q.Buckets != nil && !slices.Contains(q.Buckets, registry.Bucket(c.ID)) {
 			continue
 		}
-		shown := c.Connection
-		shown.Subject, shown.Session, shown.EntityTypes, shown.Until = "", "", nil, time.Time{}
 		for partition, views := range c.subscription.Views {
 			if partition == registry.Everything || slices.Contains(q.Types, partition) {
-				all = append(all, registry.Watcher{Connection: shown, Type: partition, Views: views, Resync: c.marked, Ended: c.Ended(r.now())})
+				w := c.Watch(partition, views)
+				w.Resync, w.Ended = c.marked, c.Ended(r.now())
+				all = append(all, w)
 			}
 		}
 	}

@@ -353,20 +353,3 @@ func perSubjectRacing(t *testing.T, h Harness) {
 		t.Errorf("%d are open, want %d", got, PerSubject)
 	}
 }
-
-// What the fan-out reads of a connection is as little as it needs.
-func identityIsHidden(t *testing.T, h Harness) {
-	c := Connection("acme", 1)
-	c.Subject, c.Session, c.EntityTypes, c.Until = "ada", "s", []string{"student"}, c.ConnectedAt.Add(time.Hour)
-	openIt(t, h, c)
-	for page, err := range h.Registry.Watching(t.Context(), registry.Query{Tenant: "acme", Types: []string{"student"}}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, w := range page {
-			if w.Subject != "" || w.Session != "" || w.EntityTypes != nil || !w.Until.IsZero() {
-				t.Errorf("a watcher tells %+v", w)
-			}
-		}
-	}
-}
