@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,11 +17,12 @@ import (
 type Reads struct{ audiences, queries, rows, units atomic.Int64 }
 
 // audience is a registry in memory, of connections that watch everything. It counts what its reads would have
-// cost in DynamoDB.
+// cost in DynamoDB, and is as cheap itself as can be: what is measured is who reads it.
 type audience struct {
-	connections []string
-	reads       *Reads
-	closed      sync.Map // ids
+	reads *Reads
+
+	mu      sync.Mutex
+	buckets [registry.Buckets][]registry.Watcher // replaced, never changed
 }
 
 var opened = time.Now().Add(-time.Hour)
@@ -29,6 +31,16 @@ const (
 	queryPage = 1 << 20 // bytes in a page of a Query
 	readUnit  = 4 << 10 // bytes of a consistent read unit
 )
+
+func newAudience(ids []string, reads *Reads) *audience {
+	a := &audience{reads: reads}
+	for i, id := range ids {
+		b := i * registry.Buckets / len(ids)
+		c := registry.Connection{ID: id, Tenant: "default", ConnectedAt: opened}
+		a.buckets[b] = append(a.buckets[b], c.Watch(registry.Everything, registry.Everything))
+	}
+	return a
+}
 
 // Watching yields the connections by bucket, as the table's partitions hold them. A query takes a unit for
 // each 4 KB that it finds, and one if it finds nothing:
@@ -39,10 +51,11 @@ func (a *audience) Watching(_ context.Context, q registry.Query) iter.Seq2[[]reg
 		// The partitions of the types that were asked for are empty.
 		a.reads.queries.Add(int64(registry.Buckets * len(q.Types)))
 		a.reads.units.Add(int64(registry.Buckets * len(q.Types)))
-		per := len(a.connections)/registry.Buckets + 1
-		for b := range registry.Buckets {
-			ids := a.connections[min(b*per, len(a.connections)):min((b+1)*per, len(a.connections))]
-			if !a.query(b, ids, yield) {
+		a.mu.Lock()
+		buckets := a.buckets
+		a.mu.Unlock()
+		for b, rows := range buckets {
+			if !a.query(b, rows, yield) {
 				return
 			}
 		}
@@ -50,23 +63,18 @@ func (a *audience) Watching(_ context.Context, q registry.Query) iter.Seq2[[]reg
 }
 
 // query yields a bucket in pages. Others run between them, as they would while a table answers.
-func (a *audience) query(bucket int, ids []string, yield func([]registry.Watcher, error) bool) bool {
-	for first := true; first || len(ids) > 0; first = false {
+func (a *audience) query(bucket int, rows []registry.Watcher, yield func([]registry.Watcher, error) bool) bool {
+	for first := true; first || len(rows) > 0; first = false {
 		bytes, n := 0, 0
-		page := make([]registry.Watcher, 0, min(len(ids), queryPage/100))
-		for ; n < len(ids) && bytes < queryPage; n++ {
-			if _, closed := a.closed.Load(ids[n]); closed {
-				continue
-			}
-			c := registry.Connection{ID: ids[n], Tenant: "default", ConnectedAt: opened}
-			page = append(page, c.Watch(registry.Everything, registry.Everything))
-			bytes += itemBytes(c, bucket)
+		for ; n < len(rows) && bytes < queryPage; n++ {
+			bytes += itemBytes(&rows[n], bucket)
 		}
-		ids = ids[n:]
+		page := rows[:n]
+		rows = rows[n:]
 		a.reads.queries.Add(1)
-		a.reads.rows.Add(int64(len(page)))
+		a.reads.rows.Add(int64(n))
 		a.reads.units.Add(int64(max(1, (bytes+readUnit-1)/readUnit)))
-		if len(page) > 0 && !yield(page, nil) {
+		if n > 0 && !yield(page, nil) {
 			return false
 		}
 		runtime.Gosched()
@@ -77,14 +85,21 @@ func (a *audience) query(bucket int, ids []string, yield func([]registry.Watcher
 // itemBytes is the size of the registry's item of a connection that has said nothing: names and values, and
 // numbers by half their digits:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-func itemBytes(c registry.Connection, bucket int) int {
+func itemBytes(c *registry.Watcher, bucket int) int {
 	return len("pk") + len("view#") + len(c.Tenant) + len("#*#") + len(strconv.Itoa(bucket)) + len("sk") + len(c.ID) +
 		len("tenant") + len(c.Tenant) + len("connected_at") + 8 + len("expires_at") + 6 + len("views") + len(registry.Everything)
 }
 
 func (a *audience) Open(context.Context, registry.Connection) error { return nil }
 func (a *audience) Close(_ context.Context, id string) error {
-	a.closed.Store(id, true)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for b, rows := range a.buckets {
+		is := func(w registry.Watcher) bool { return w.ID == id }
+		if slices.ContainsFunc(rows, is) {
+			a.buckets[b] = slices.DeleteFunc(slices.Clone(rows), is)
+		}
+	}
 	return nil
 }
 func (a *audience) Subscribe(context.Context, string, registry.Subscription) (registry.Status, error) {

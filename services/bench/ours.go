@@ -35,7 +35,7 @@ func (o Ours) Run(ctx context.Context, j Job) error {
 	defer stop()
 	c := fanout.Config{
 		Queue:    newFeedQueue(j, stop),
-		Registry: &audience{connections: j.Connections, reads: &j.Tally.Reads},
+		Registry: newAudience(j.Connections, &j.Tally.Reads),
 		Gateway:  tallied{o.Gateway, j.Tally},
 		Log:      slog.New(slog.DiscardHandler),
 		Meter:    telemetry.NewFanout(telemetry.New("bench")),

@@ -34,8 +34,9 @@ type socket struct {
 
 	unwatch func() bool
 
-	mu    sync.Mutex
-	owner <-chan struct{} // of the context whose end interrupts it
+	mu       sync.Mutex
+	owner    <-chan struct{} // of the context whose end interrupts it
+	deadline time.Time       // that is set; zero if it was interrupted
 }
 
 // answer is what matters of a response.
@@ -59,10 +60,10 @@ func (s *socket) close() {
 	_ = s.conn.Close()
 }
 
-// use prepares the socket for an exchange, which ends at the deadline or with ctx. Posts of one sender have
+// use prepares the socket for an exchange, which ends at the deadline, or by so much slack later, or with ctx. Posts of one sender have
 // one context, so the socket goes on being watched for the next.
-func (s *socket) use(ctx context.Context, deadline time.Time) error {
-	if err := s.own(ctx.Done(), deadline); err != nil {
+func (s *socket) use(ctx context.Context, deadline time.Time, slack time.Duration) error {
+	if err := s.own(ctx.Done(), deadline, slack); err != nil {
 		return err
 	}
 	if s.unwatch == nil {
@@ -73,8 +74,9 @@ func (s *socket) use(ctx context.Context, deadline time.Time) error {
 	return ctx.Err()
 }
 
-// own gives the socket to another context, if need be, and sets the deadline.
-func (s *socket) own(ended <-chan struct{}, deadline time.Time) error {
+// own gives the socket to another context, if need be, and sets the deadline. One that is a little later lasts for the
+// posts that soon follow: to set a timer costs as much as a small system call.
+func (s *socket) own(ended <-chan struct{}, deadline time.Time, slack time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ended != s.owner {
@@ -84,7 +86,11 @@ func (s *socket) own(ended <-chan struct{}, deadline time.Time) error {
 		}
 		s.owner = ended
 	}
-	return s.conn.SetDeadline(deadline)
+	if late := s.deadline.Sub(deadline); late >= 0 && late <= slack {
+		return nil
+	}
+	s.deadline = deadline.Add(slack)
+	return s.conn.SetDeadline(s.deadline)
 }
 
 // interrupt ends what waits on the socket, if it still belongs to that context. Another goroutine calls it.
@@ -92,6 +98,7 @@ func (s *socket) interrupt(ended <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owner == ended {
+		s.deadline = time.Time{}
 		_ = s.conn.SetDeadline(time.Unix(1, 0))
 	}
 }

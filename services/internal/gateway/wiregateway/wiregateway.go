@@ -115,7 +115,7 @@ func (g *Gateway) Close() error {
 	return nil
 }
 
-// Post makes one POST. If it was sent on a socket that had been idle, and the service had closed that
+// Post makes one POST, which ends within the timeout, or 3% more. If it was sent on a socket that had been idle, and the service had closed that
 // meanwhile, it is sent once more on another: the first was not answered, and if it had arrived all the same,
 // its updates carry versions.
 func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame, timeout time.Duration) error {
@@ -151,6 +151,9 @@ type post struct {
 	timeout     time.Duration
 }
 
+// timeoutSlack is the part of its timeout by which a post may end later than that.
+const timeoutSlack = 32
+
 func (p post) deadline() time.Time { return p.at.Add(p.timeout) }
 
 // exchange sends the request and reads the answer.
@@ -169,7 +172,7 @@ func (g *Gateway) try(ctx context.Context, r post) (a answer, stale bool, err er
 	if err != nil {
 		return answer{}, false, err
 	}
-	if err := s.use(ctx, r.deadline()); err != nil {
+	if err := s.use(ctx, r.deadline(), r.timeout/timeoutSlack); err != nil {
 		g.sockets.drop(s)
 		return answer{}, false, err
 	}

@@ -301,6 +301,13 @@ func TestATimeoutIsNotRepeated(t *testing.T) {
 	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), 50*time.Millisecond); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v", err)
 	}
+	for r.requests.Load() < 2 { // a busy server has not read it yet
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the request did not arrive")
+		case <-time.After(time.Millisecond):
+		}
+	}
 	if got := r.requests.Load(); got != 2 {
 		t.Errorf("%d requests", got)
 	}
