@@ -42,7 +42,7 @@ func TestNoCanaryInLogs(t *testing.T) {
 
 	answers := &failures{}
 	stack := start(t, local.Options{
-		Topology: withFailingTwins(withBriefTickets(topology.New(topology.Options{Auth: topology.AuthTicket}))), Origins: []string{page, otherPage},
+		Topology: unscheduled(withFailingTwins(withBriefTickets(topology.New(topology.Options{Auth: topology.AuthTicket})))), Origins: []string{page, otherPage},
 		Tell: printed.tell, Intercept: answers.wrap,
 	})
 	p := &paths{visitors: &visitors{clients: newClients(stack.Env())}, canaries: &canaries{texts: map[string]string{}}, answers: answers, stack: stack}
@@ -420,7 +420,7 @@ func (p *paths) sendByRows(t *testing.T) {
 	}
 	p.update(t, "subject", strings.Repeat(p.sing("a long id"), 60), row{"tenant": "acme", "health_score": 1})
 	p.find(t, finding(row{"sk": p.sing("a time of no insight"), "timestamp": p.sing("no time")}))
-	p.find(t, finding(row{"pk": p.sing("the key of no insight"), "risk_score": p.sing("no score")}))
+	p.find(t, finding(row{"pk": "insight#" + p.sing("the key of a broken insight"), "risk_score": p.sing("no score")}))
 	p.update(t, "subject", id, row{"tenant": "acme", "health_score": 5})
 	ws.waitFor(t, id)
 	p.remove(t, "subject", id)
@@ -541,6 +541,7 @@ func (p *paths) sendByEvents(t *testing.T) {
 			p.sing("an authorization"), p.sing("an entity id"), p.sing("a subject"), p.sing("a session"))},
 		"revoke":     {`{"tenant":"acme","subject":"` + p.sing("a subject") + `"}`, `{"tenant":"#","session":"` + p.sing("a session") + `"}`},
 		"normalizer": {record},
+		"canary":     {`{"detail-type":"Scheduled Event","id":"` + p.sing("the id of an event") + `","resources":["` + p.sing("the name of a rule") + `"],"detail":{}}`},
 	}
 	for _, command := range slices.Sorted(maps.Keys(events)) {
 		garbage := []string{

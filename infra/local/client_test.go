@@ -44,13 +44,14 @@ func start(t *testing.T, opts local.Options) *local.Stack {
 	if opts.Root, err = filepath.Abs(root); err != nil {
 		t.Fatal(err)
 	}
-	opts.Dir = t.TempDir()
+	opts.Dir, opts.Guarded = t.TempDir(), true
 	stack, err := local.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		stack.Close()
+		wantNothingDenied(t, stack)
 		if t.Failed() {
 			dump(t, filepath.Join(opts.Dir, "log"))
 		}

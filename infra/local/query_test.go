@@ -205,7 +205,7 @@ func TestQuery(t *testing.T) {
 // With tickets, a token says whose rows are shown, and of which types.
 func TestQueryWithTokens(t *testing.T) {
 	t.Parallel()
-	stack := start(t, local.Options{Topology: topology.New(topology.Options{Auth: topology.AuthTicket}), Origins: []string{page}})
+	stack := start(t, local.Options{Topology: unscheduled(topology.New(topology.Options{Auth: topology.AuthTicket})), Origins: []string{page}})
 	v := &visitors{clients: newClients(stack.Env())}
 	as := func(token string) reader {
 		return reader{api: v.env["API_URL"], header: http.Header{"Origin": {page}, "Authorization": {"Bearer " + token}}}

@@ -4,7 +4,7 @@
 // wanted, an issuer of tokens. Everything listens on loopback.
 //
 // What it imitates of AWS, and what it does not, is said in the packages below it: lambdahost,
-// gateway, httpapi and pump.
+// gateway, httpapi, pump and iam.
 package local
 
 import (
@@ -23,9 +23,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/iops-dashboard/live/infra/local/gateway"
+	"github.com/iops-dashboard/live/infra/local/iam"
 	"github.com/iops-dashboard/live/infra/local/install"
 	"github.com/iops-dashboard/live/infra/local/lambdahost"
 	"github.com/iops-dashboard/live/infra/local/process"
@@ -63,6 +65,9 @@ type Options struct {
 	Tell func(name, line string)
 	// Intercept wraps the gateway's management API, so that a test can hold or fail a post.
 	Intercept func(http.Handler) http.Handler
+	// Guarded has functions and workers do no more than the topology grants them, where no server is the user's. Each of
+	// their calls makes a detour, so it is for tests: see startAuthority.
+	Guarded bool
 }
 
 func (o Options) withDefaults() (_ Options, err error) {
@@ -98,6 +103,9 @@ type Stack struct {
 	gateway   *gateway.Gateway
 	dashboard net.Listener // nil without one
 	posts     atomic.Int64
+
+	authority *iam.Authority // see Authority
+	proxyURL  string         // where it judges calls of servers
 
 	fatal   chan error
 	running sync.WaitGroup
@@ -162,8 +170,8 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	api := "127.0.0.1:" + port(gatewayAt) + "/" + s.opts.Topology.WebSocket.Stage
-	s.resources.Callback = "http://" + api
-	if s.env, err = s.variables(ctx, "ws://"+api); err != nil {
+	s.resources.Callback, s.resources.Socket = "http://"+api, "ws://"+api
+	if s.env, err = s.variables(ctx, s.resources.Socket); err != nil {
 		return errors.Join(err, gatewayAt.Close())
 	}
 
@@ -172,6 +180,9 @@ func (s *Stack) start(ctx context.Context) error {
 		return errors.Join(err, gatewayAt.Close())
 	}
 
+	if err := s.startAuthority(); err != nil {
+		return errors.Join(err, gatewayAt.Close())
+	}
 	s.opts.Say("starting the services")
 	if err := s.startFunctions(bin); err != nil {
 		return errors.Join(err, gatewayAt.Close())
@@ -266,7 +277,7 @@ func (s *Stack) startFunctions(bin string) error {
 	var functions []lambdahost.Function
 	for _, f := range s.opts.Topology.Functions {
 		functions = append(functions, lambdahost.Function{
-			Name: f.Name, Binary: filepath.Join(bin, f.Command), Environment: s.deployableEnv(f.Environment),
+			Name: f.Name, Binary: filepath.Join(bin, f.Command), Environment: s.as(f.Name, s.deployableEnv(f.Environment)),
 			Timeout: f.Timeout, MemoryMB: f.MemoryMB, Concurrency: f.Concurrency,
 		})
 	}
@@ -326,12 +337,12 @@ func (s *Stack) intercept(next http.Handler) http.Handler {
 	if s.opts.Intercept != nil {
 		next = s.opts.Intercept(next)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			s.posts.Add(1)
 		}
 		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
 // Status says in a line how it goes.
@@ -342,7 +353,7 @@ func (s *Stack) Status() string {
 func (s *Stack) startWorkers(bin string) error {
 	for _, w := range s.opts.Topology.Workers {
 		p, err := process.Start(process.Spec{
-			Name: w.Name, Path: filepath.Join(bin, w.Command), Env: s.deployableEnv(w.Environment),
+			Name: w.Name, Path: filepath.Join(bin, w.Command), Env: s.as(w.Name, s.deployableEnv(w.Environment)),
 			Dir: s.dir, Restart: true, Grace: w.StopTimeout,
 		}, s.logs.lines(w.Name), s.log)
 		if err != nil {
@@ -365,20 +376,20 @@ func (s *Stack) startPumps() error {
 	})
 	var pumps sync.WaitGroup
 	s.onClose(func(context.Context) { cancel(); pumps.Wait() })
-	failures := pump.DirectoryStore{Directory: filepath.Join(s.dir, "failures")}
+	queues := s.endpoints.clients().SQS
+	stores := s.stores(queues)
 	for _, m := range s.opts.Topology.Streams {
 		p := pump.New(pump.Mapping{
 			UUID: m.Table, StreamARN: s.resources.Streams[m.Table], TableName: m.Table, Function: m.Function,
 			BatchSize: m.BatchSize, Window: m.Window, MaxRetries: m.Retries, MaxAge: m.MaxAge,
-			Bisect: true, ReportBatchItemFailures: true, StartingPosition: "TRIM_HORIZON", Poll: poll,
-		}, s.endpoints.streams(), run, failures, s.log)
+			Bisect: true, ReportBatchItemFailures: true, StartingPosition: "TRIM_HORIZON", Poll: poll, Filter: (*pump.KeyPrefix)(m.Filter),
+		}, s.endpoints.streams(), run, stores[m.Failures], s.log)
 		pumps.Go(func() {
 			if err := p.Run(ctx); err != nil && ctx.Err() == nil {
 				s.fail(fmt.Errorf("the stream of %s: %w", m.Table, err))
 			}
 		})
 	}
-	queues := s.endpoints.clients().SQS
 	for _, m := range s.opts.Topology.QueueMappings {
 		function, _ := s.opts.Topology.Function(m.Function)
 		p := pump.NewQueue(pump.QueueMapping{
@@ -387,7 +398,30 @@ func (s *Stack) startPumps() error {
 		}, queues, run, s.log)
 		pumps.Go(func() { p.Run(ctx) })
 	}
+	for _, x := range s.opts.Topology.Schedules {
+		scheduler := pump.NewScheduler(pump.Schedule{
+			Name: x.Function, Function: x.Function, Every: x.Every, Region: s.endpoints.Region,
+		}, run, s.log)
+		pumps.Go(func() { scheduler.Run(ctx) })
+	}
 	return nil
+}
+
+// stores are the places for what streams give up: one folder, since what is in it has names of its own, and for each store
+// the queue that is told.
+func (s *Stack) stores(queues *sqs.Client) map[string]pump.FailureStore {
+	all := map[string]pump.FailureStore{}
+	for _, x := range s.opts.Topology.Stores {
+		url := s.resources.Queues[x.Queue]
+		all[x.Name] = pump.NotifyingStore{
+			FailureStore: pump.DirectoryStore{Directory: filepath.Join(s.dir, "failures")}, Bucket: x.Name, Region: s.endpoints.Region, Logger: s.log,
+			Notify: func(ctx context.Context, body string) error {
+				_, err := queues.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
+				return err
+			},
+		}
+	}
+	return all
 }
 
 // listenDashboard takes the dashboard's port, before the functions start that must know its origin.

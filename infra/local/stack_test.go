@@ -81,6 +81,22 @@ func TestStack(t *testing.T) {
 		}
 	})
 
+	t.Run("items of other kinds in the insights table are nobody's insights", func(t *testing.T) {
+		ws := c.connect(t)
+		before := strings.Count(readLog(t, stack, "iops-dashboard-normalizer"), `"msg":"batch"`)
+		c.find(t, row{"pk": "note#stu_found", "sk": "2026-11-22T10:00:00.123Z", "text": "no insight"})
+		c.find(t, row{"pk": "Insight#stu_found", "sk": "2026-11-22T10:00:00.123Z", "text": "no insight"})
+		at := "2026-11-22T10:00:01.123Z"
+		c.find(t, row{"pk": "insight#stu_behind", "sk": at, "entity_id": "stu_behind", "prediction_type": "low_health_score", "risk_score": 70, "timestamp": at})
+		ws.waitForInsight(t, "insight#stu_behind")
+		eventually(t, "the normalizer to say what it did", func() bool {
+			return strings.Count(readLog(t, stack, "iops-dashboard-normalizer"), `"msg":"batch"`) > before
+		})
+		if log := readLog(t, stack, "iops-dashboard-normalizer"); strings.Contains(log, `"msg":"quarantined"`) {
+			t.Errorf("they are quarantined: %s", log)
+		}
+	})
+
 	t.Run("a client that closes leaves the registry", func(t *testing.T) {
 		eventually(t, "the rows of earlier clients to go", func() bool { return c.viewRows(t) == 0 })
 		ws := c.connect(t)

@@ -1,6 +1,9 @@
 package topology
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // handshakeTime is how long a handshake may take, authorizer and $connect together. The fanout and a revocation believe
 // that a connection is gone which its gateway does not know 10 s after the handshake began.
@@ -21,7 +24,7 @@ func (t *Topology) addAccess(connections string) {
 		Name: tickets, Variable: "TICKETS_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at",
 	})
 	t.Functions = append(t.Functions,
-		Function{Name: tickets, Command: "tickets", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
+		Function{Name: tickets, Command: "tickets", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: maps.Clone(environment)},
 		Function{Name: authorize, Command: "authorize", Timeout: 3 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: environment},
 		// Whom it revokes may have many connections, and some may hang or be in their handshake.
 		Function{Name: revoke, Command: "revoke", Timeout: time.Minute, MemoryMB: 128, Concurrency: 1, Environment: map[string]Ref{
@@ -32,4 +35,21 @@ func (t *Topology) addAccess(connections string) {
 	t.WebSocket.Authorizer = Authorizer{Function: authorize, Identity: []string{"route.request.querystring.ticket"}}
 	t.HTTP.Routes["POST /tickets"] = tickets
 	t.HTTP.JWT = JWT{Issuer: Ref{TokenIssuer, ""}, Audience: Ref{TokenAudience, ""}}
+}
+
+// nameClaims says what the claims of a token are called that tell who its owner is, if not as the services expect it.
+func (t *Topology) nameClaims(prefix string) {
+	if prefix == "" {
+		return
+	}
+	for _, f := range t.Functions {
+		switch f.Command {
+		case "tickets":
+			f.Environment["SERVICE_CLAIM"] = Ref{Literal, prefix + "service"}
+			fallthrough
+		case "query":
+			f.Environment["TENANT_CLAIM"] = Ref{Literal, prefix + "tenant"}
+			f.Environment["ENTITY_TYPES_CLAIM"] = Ref{Literal, prefix + "entity_types"}
+		}
+	}
 }

@@ -28,5 +28,6 @@ func (t *Topology) addQuery(connections, state string, auth Auth) {
 			Origins: Ref{PageOrigins, ""}, Headers: []string{"authorization", "content-type", "if-none-match"}, Expose: []string{"etag"},
 			MaxAge: 10 * time.Minute,
 		},
+		Throttle: Throttle{Rate: 500, Burst: 250},
 	}
 }

@@ -18,11 +18,13 @@ type Topology struct {
 	Tables        []Table
 	Topics        []Topic
 	Queues        []Queue
+	Stores        []Store
 	Subscriptions []Subscription
 	Functions     []Function
 	Workers       []Worker
 	Streams       []StreamMapping
 	QueueMappings []QueueMapping
+	Schedules     []Schedule
 	WebSocket     WebSocketAPI
 	HTTP          HTTPAPI
 }
@@ -37,6 +39,8 @@ type Table struct {
 	Stream       bool   // NEW_AND_OLD_IMAGES
 	TTL          string // the attribute that holds an item's end in epoch seconds; empty for none
 	Recovery     bool   // point-in-time recovery
+	Kept         bool   // when the system is destroyed, and from being deleted by mistake
+	Brought      bool   // it is there already, and somebody else's
 }
 
 // Index is a global secondary index that projects all attributes.
@@ -65,6 +69,13 @@ type Queue struct {
 	MaxReceives int
 }
 
+// Store keeps what the mappings of streams have given up, with its payload, for good: a bucket of S3, or a folder on one
+// machine. Its names of objects are those of Lambda's failed-invocation records.
+type Store struct {
+	Name  string
+	Queue string // is told of each object that is put into it, as S3 tells it
+}
+
 // Subscription delivers a topic's messages to a queue, raw: the body of the SQS message is the
 // published body.
 type Subscription struct {
@@ -81,6 +92,7 @@ type Function struct {
 	MemoryMB    int
 	Concurrency int // the most environments at a time
 	Environment map[string]Ref
+	Grants      []Grant
 }
 
 // Worker is a process that runs until it is told to stop, built from services/cmd/<Command>.
@@ -88,7 +100,9 @@ type Worker struct {
 	Name        string
 	Command     string
 	StopTimeout time.Duration // from SIGTERM to SIGKILL
+	Instances   int           // the most that run at a time; one machine runs one
 	Environment map[string]Ref
+	Grants      []Grant
 }
 
 // StreamMapping feeds a table's stream to a function.
@@ -99,15 +113,26 @@ type StreamMapping struct {
 	Window    time.Duration // how long a batch is gathered
 	Retries   int           // of a batch that fails, after the first try
 	MaxAge    time.Duration // of a record that is still tried
+	Failures  string        // the store for what is given up
+	Filter    *KeyPrefix    // which records are read; nil: all
 	// A failing batch is split in two, the function names the records that failed, and what is
-	// given up goes to the failure store with its payload. Always so; there is no switch.
+	// given up goes to the store with its payload. Always so; there is no switch.
 }
+
+// KeyPrefix is what a key attribute, a text, must begin with. Records of other items of the table are passed over.
+type KeyPrefix struct{ Attribute, Prefix string }
 
 // QueueMapping feeds a queue to a function, which names the messages that failed.
 type QueueMapping struct {
 	Queue     string
 	Function  string
 	BatchSize int
+}
+
+// Schedule invokes a function in a rhythm.
+type Schedule struct {
+	Function string
+	Every    time.Duration
 }
 
 // WebSocketAPI is the API Gateway WebSocket API.
@@ -119,7 +144,11 @@ type WebSocketAPI struct {
 	Lifetime time.Duration
 	// Authorizer decides who connects; the zero value lets everybody in.
 	Authorizer Authorizer
+	Throttle   Throttle // of what clients do; posts to connections are not among it
 }
+
+// Throttle bounds the requests that clients make of an API, of all routes and clients together.
+type Throttle struct{ Rate, Burst int } // a second, and at once
 
 // Authorizer is a REQUEST authorizer on $connect. Its result is never cached.
 type Authorizer struct {
@@ -134,6 +163,8 @@ type HTTPAPI struct {
 	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", or $default, to function name
 	CORS   CORS
 	JWT    JWT // whose tokens every route wants; the zero value wants none
+
+	Throttle Throttle
 }
 
 // CORS says which pages may call an HTTP API.
@@ -162,6 +193,7 @@ const (
 	TopicARN                     // the ARN of a topic
 	QueueURL                     // the URL of a queue
 	CallbackURL                  // the management endpoint of the WebSocket API, with its stage
+	SocketURL                    // where clients of the WebSocket API connect, with its stage
 	PageOrigins                  // the origins of the pages that may connect, with commas between
 	TokenIssuer                  // who signs the tokens of users: an address below which its keys are found
 	TokenAudience                // for whom these tokens are
@@ -189,8 +221,17 @@ type Options struct {
 	PreviousShards int
 	// FanoutFunction has a Lambda function on each fanout queue, not a worker.
 	FanoutFunction bool
+	// Instances is how many of each shard's worker run at most, which share its rate. Defaults to 1.
+	Instances int
+	// MetricsTable and InsightsTable are the names of tables that are there already. Empty: the system brings its own.
+	MetricsTable, InsightsTable string
+	// Stage sets systems in one account apart. Defaults to Production, whose resources have the names that users
+	// rely on; those of other stages end in -stage.
+	Stage string
 	// Auth says who may connect. Defaults to AuthOpen.
 	Auth Auth
+	// ClaimPrefix is what the names of a token's own claims begin with, as Cognito's custom: do. Empty: nothing.
+	ClaimPrefix string
 	// Lifetime is the longest that a connection may be open. Defaults to ConnectionLifetime; another is for
 	// tests on one machine.
 	Lifetime time.Duration
@@ -217,6 +258,7 @@ func New(o Options) Topology {
 		connections = "iops-dashboard-connections"
 		updates     = "iops-dashboard-updates"
 		quarantine  = "iops-dashboard-quarantine"
+		failures    = "iops-dashboard-failures"
 		normalizer  = "iops-dashboard-normalizer"
 		connect     = "iops-dashboard-connect"
 		disconnect  = "iops-dashboard-disconnect"
@@ -227,6 +269,9 @@ func New(o Options) Topology {
 	if o.Lifetime == 0 {
 		o.Lifetime = ConnectionLifetime
 	}
+	if o.Stage == "" {
+		o.Stage = Production
+	}
 	session := map[string]Ref{
 		"CONNECTIONS_TABLE": {TableName, connections},
 		"AUTH":              {Literal, string(o.Auth)},
@@ -234,8 +279,8 @@ func New(o Options) Topology {
 	connecting := maps.Clone(session)
 	connecting["WEBSOCKET_API_ENDPOINT"] = Ref{CallbackURL, ""}
 	// Both tables feed one function, which knows their records apart by the name of the table.
-	stream := func(table string) StreamMapping {
-		return StreamMapping{Table: table, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour}
+	stream := func(table string, filter *KeyPrefix) StreamMapping {
+		return StreamMapping{Table: table, Function: normalizer, BatchSize: 100, Retries: 50, MaxAge: 6 * time.Hour, Failures: failures, Filter: filter}
 	}
 	t := Topology{
 		Tables: []Table{
@@ -245,16 +290,18 @@ func New(o Options) Topology {
 					{Name: "EntityTypeHealthIndex", PartitionKey: "entity_type", SortKey: "health_score", SortKeyType: "N"},
 					{Name: "LastUpdatedIndex", PartitionKey: "entity_type", SortKey: "last_updated", SortKeyType: "S"},
 				},
-				Stream: true, Recovery: true,
+				Stream: true, Recovery: true, Kept: true,
 			},
-			{Name: insights, Variable: "INSIGHTS_TABLE", PartitionKey: "pk", SortKey: "sk", Stream: true, TTL: "ttl", Recovery: true},
-			{Name: state, Variable: "STATE_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at"},
+			{Name: insights, Variable: "INSIGHTS_TABLE", PartitionKey: "pk", SortKey: "sk", Stream: true, TTL: "ttl", Recovery: true, Kept: true},
+			{Name: state, Variable: "STATE_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at", Recovery: true, Kept: true},
 			{Name: connections, Variable: "CONNECTIONS_TABLE", PartitionKey: "pk", SortKey: "sk", TTL: "expires_at"},
 		},
 		Topics: []Topic{{Name: updates, Variable: "TOPIC_ARN"}},
 		Queues: []Queue{
 			{Name: quarantine, Variable: "QUARANTINE_QUEUE_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
+			{Name: failures, Variable: "FAILURES_QUEUE_URL", Visibility: 30 * time.Second, Retention: DeadLetterRetention},
 		},
+		Stores: []Store{{Name: failures, Queue: failures}},
 		Functions: []Function{
 			{
 				Name: normalizer, Command: "normalizer", Timeout: 30 * time.Second, MemoryMB: 256, Concurrency: 4, // two for each stream
@@ -270,16 +317,20 @@ func New(o Options) Topology {
 			{Name: connect, Command: "connect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: connecting},
 			{Name: disconnect, Command: "disconnect", Timeout: 5 * time.Second, MemoryMB: 128, Concurrency: 8, Environment: session},
 		},
-		Streams: []StreamMapping{stream(metrics), stream(insights)},
+		// A table that was brought may hold items of other kinds, which are nobody's insights.
+		Streams: []StreamMapping{stream(metrics, nil), stream(insights, &KeyPrefix{Attribute: "pk", Prefix: "insight#"})},
 		WebSocket: WebSocketAPI{
 			Name: "iops-dashboard-websocket", Stage: "prod",
-			Routes: map[string]string{"$connect": connect, "$disconnect": disconnect},
+			Routes:   map[string]string{"$connect": connect, "$disconnect": disconnect},
+			Throttle: Throttle{Rate: 500, Burst: 500}, // as many as may connect in a second: see DefaultRate
 		},
 	}
 	t.addSync(connections, state, o.Lifetime)
 	t.addQuery(connections, state, o.Auth)
 	if o.Auth == AuthTicket {
 		t.addAccess(connections)
+		t.nameClaims(o.ClaimPrefix)
+		t.addCanary(metrics)
 	}
 	shards := max(o.Shards, 1)
 	before := shards
@@ -287,9 +338,13 @@ func New(o Options) Topology {
 		before = o.PreviousShards
 	}
 	for shard := range max(shards, before) {
-		t.addShard(updates, connections, shard, serves(shard, shards, before), o.FanoutFunction)
+		t.addShard(updates, connections, shard, serves(shard, shards, before), o)
 	}
 	t.shareRates()
+	t.permitAll()
+	t.bring(metrics, o.MetricsTable)
+	t.bring(insights, o.InsightsTable)
+	t.atStage(o.Stage)
 	return t
 }
 
@@ -320,7 +375,7 @@ const (
 )
 
 // addShard adds a fanout queue with its places of rest, its subscription, and who serves it.
-func (t *Topology) addShard(topic, connections string, shard int, buckets string, function bool) {
+func (t *Topology) addShard(topic, connections string, shard int, buckets string, o Options) {
 	name := "iops-dashboard-fanout-" + strconv.Itoa(shard)
 	suffix := ""
 	if shard > 0 {
@@ -328,7 +383,7 @@ func (t *Topology) addShard(topic, connections string, shard int, buckets string
 	}
 	dead, subscription := name+"-dlq", name+"-subscription-dlq"
 	visibility := fanoutVisibility
-	if function {
+	if o.FanoutFunction {
 		// Six times the function's timeout, as AWS advises:
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 		visibility = 6 * fanoutTimeout
@@ -350,8 +405,10 @@ func (t *Topology) addShard(topic, connections string, shard int, buckets string
 		"FANOUT_BUCKETS":         {Literal, buckets},
 		"WEBSOCKET_API_ENDPOINT": {CallbackURL, ""},
 	}
-	if !function {
-		t.Workers = append(t.Workers, Worker{Name: name, Command: "fanout", StopTimeout: 20 * time.Second, Environment: environment})
+	if !o.FanoutFunction {
+		t.Workers = append(t.Workers, Worker{
+			Name: name, Command: "fanout", StopTimeout: 20 * time.Second, Instances: max(o.Instances, 1), Environment: environment,
+		})
 		return
 	}
 	t.Functions = append(t.Functions, Function{
@@ -366,7 +423,7 @@ func (t *Topology) shareRates() {
 	n := 0
 	for _, w := range t.Workers {
 		environments = append(environments, w.Environment)
-		n++
+		n += w.Instances
 	}
 	for _, f := range t.Functions {
 		if f.Command == "fanout" {

@@ -17,7 +17,7 @@ func TestEverySystemKeepsItsPromises(t *testing.T) {
 		for shards := range 17 {
 			for before := range 17 {
 				for _, auth := range []topology.Auth{"", topology.AuthOpen, topology.AuthTicket} {
-					o := topology.Options{Shards: shards, PreviousShards: before, FanoutFunction: function, Auth: auth}
+					o := topology.Options{Shards: shards, PreviousShards: before, FanoutFunction: function, Auth: auth, Stage: []string{"", "dev"}[before%2]}
 					if err := topology.New(o).Validate(); err != nil {
 						t.Fatalf("%+v: %v", o, err)
 					}
@@ -109,8 +109,12 @@ func TestOpenSystemHasNothingOfTickets(t *testing.T) {
 	if _, ok := closed.Table("iops-dashboard-tickets"); !ok {
 		t.Error("table iops-dashboard-tickets is gone")
 	}
-	if got := len(closed.Functions) - len(open.Functions); got != 3 {
+	if got := len(closed.Functions) - len(open.Functions); got != 4 {
 		t.Errorf("tickets bring %d functions", got)
+	}
+	// Where everybody is of one tenant, all would see what the canary writes.
+	if len(open.Schedules) != 0 || len(closed.Schedules) != 1 {
+		t.Errorf("schedules %v, and with tickets %v", open.Schedules, closed.Schedules)
 	}
 }
 
@@ -132,10 +136,21 @@ func TestQueriesAreAnsweredInEachSystem(t *testing.T) {
 		a.Environment, b.Environment = maps.Clone(a.Environment), maps.Clone(b.Environment)
 		delete(a.Environment, "AUTH")
 		delete(b.Environment, "AUTH")
+		// Of who comes with a token it must know whether that was revoked.
+		revocations := topology.Grant{On: b.Environment["CONNECTIONS_TABLE"], Actions: []string{"BatchGetItem"}}
+		b.Grants = slices.DeleteFunc(slices.Clone(b.Grants), func(g topology.Grant) bool { return reflect.DeepEqual(g, revocations) })
+		a.Grants, b.Grants = nil, nil // see TestGrantsAreThoseOfTheSystem
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s is answered by %+v, and with tickets by %+v", route, a, b)
 		}
 	}
+}
+
+const fanout = "iops-dashboard-fanout-0"
+
+// queue finds a queue, to break it.
+func queue(s *topology.Topology, name string) *topology.Queue {
+	return &s.Queues[slices.IndexFunc(s.Queues, func(q topology.Queue) bool { return q.Name == name })]
 }
 
 func TestValidateFindsEachBrokenPromise(t *testing.T) {
@@ -143,11 +158,12 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 	for want, breakIt := range map[string]func(*topology.Topology){
 		"not a table name":             func(s *topology.Topology) { s.Tables[0].Name = "x" },
 		"keeps messages for 14 days":   func(s *topology.Topology) { s.Queues[0].Retention = time.Hour },
-		"AWS advises 5":                func(s *topology.Topology) { s.Queues[1].MaxReceives = 1 },
-		"must keep messages longer":    func(s *topology.Topology) { s.Queues[1].Retention = topology.DeadLetterRetention },
-		"dead-letter queue of its own": func(s *topology.Topology) { s.Subscriptions[0].DeadLetter = s.Queues[1].DeadLetter },
+		"AWS advises 5":                func(s *topology.Topology) { queue(s, fanout).MaxReceives = 1 },
+		"must keep messages longer":    func(s *topology.Topology) { queue(s, fanout).Retention = topology.DeadLetterRetention },
+		"dead-letter queue of its own": func(s *topology.Topology) { s.Subscriptions[0].DeadLetter = queue(s, fanout).DeadLetter },
 		"has no dead-letter queue, or look": func(s *topology.Topology) {
-			s.Queues[2].DeadLetter, s.Queues[2].MaxReceives = "iops-dashboard-quarantine", 5
+			dead := queue(s, fanout+"-dlq")
+			dead.DeadLetter, dead.MaxReceives = "iops-dashboard-quarantine", 5
 		},
 		"bucket 3: nobody serves it": func(s *topology.Topology) {
 			s.Workers[0].Environment["FANOUT_BUCKETS"] = topology.Ref{Kind: topology.Literal, Name: "0,1,2,4,5,6,7,8,9,10,11,12,13,14,15"}
@@ -167,7 +183,7 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 		"visibility 0s":          func(s *topology.Topology) { s.Queues[0].Visibility = 0 },
 		"six times": func(s *topology.Topology) {
 			*s = topology.New(topology.Options{FanoutFunction: true})
-			s.Queues[1].Visibility = time.Minute
+			queue(s, fanout).Visibility = time.Minute
 		},
 		"which needs an authorizer": func(s *topology.Topology) {
 			s.WebSocket.Authorizer = topology.Authorizer{Function: s.Functions[1].Name, Identity: []string{"route.request.querystring.ticket"}}
@@ -193,6 +209,37 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 		"authorizer: no function":   ticket(func(s *topology.Topology) { s.WebSocket.Authorizer.Function = "elsewhere" }),
 		"with $connect it may take": ticket(func(s *topology.Topology) { s.Functions[1].Timeout = 29 * time.Second }),
 		"no function \"elsewhere\"": func(s *topology.Topology) { s.WebSocket.Routes["$connect"] = "elsewhere" },
+
+		"stage \"Beta\": want": func(s *topology.Topology) { s.WebSocket.Stage = "Beta" },
+		"stage \"\": want":     func(s *topology.Topology) { s.WebSocket.Stage = "" },
+		"iops-dashboard-websocket: clients are not bounded": func(s *topology.Topology) { s.WebSocket.Throttle.Rate = 0 },
+		"iops-dashboard-http: clients are not bounded":      func(s *topology.Topology) { s.HTTP.Throttle.Burst = 0 },
+		"clients may make 1001 requests a second":           func(s *topology.Topology) { s.HTTP.Throttle.Rate++ },
+		"nobody is told what it gets":                       func(s *topology.Topology) { s.Stores[0].Queue = "elsewhere" },
+		"or in a queue that moves it on":                    func(s *topology.Topology) { s.Stores[0].Queue = fanout },
+		"no store \"\" for what is given up":                func(s *topology.Topology) { s.Streams[0].Failures = "" },
+		"no store \"elsewhere\"":                            func(s *topology.Topology) { s.Streams[1].Failures = "elsewhere" },
+		"is no prefix of a key": func(s *topology.Topology) {
+			s.Streams[0].Filter = &topology.KeyPrefix{Attribute: "health_score", Prefix: "1"}
+		},
+		"insights: its filter is no prefix": func(s *topology.Topology) { s.Streams[1].Filter.Prefix = "" },
+		"a number of instances":             func(s *topology.Topology) { s.Workers[0].Instances = 0 },
+		"schedule: no function":             ticket(func(s *topology.Topology) { s.Schedules[0].Function = "elsewhere" }),
+		"every 30s, which is less than a minute": ticket(func(s *topology.Topology) {
+			s.Schedules[0].Every = 30 * time.Second
+		}),
+		"or than what it may take": ticket(func(s *topology.Topology) {
+			for i, f := range s.Functions {
+				if f.Name == s.Schedules[0].Function {
+					s.Functions[i].Timeout = 2 * time.Minute
+				}
+			}
+		}),
+		"which no policy can name":             func(s *topology.Topology) { s.Functions[0].Grants[0].On = topology.Ref{Kind: topology.PageOrigins} },
+		"a grant on \"elsewhere\", which does": func(s *topology.Topology) { s.Workers[0].Grants[0].On.Name = "elsewhere" },
+		"a grant of nothing":                   func(s *topology.Topology) { s.Functions[0].Grants[0].Actions = nil },
+		"may \"*\" on":                         func(s *topology.Topology) { s.Functions[0].Grants[0].Actions[0] = "*" },
+		"may \"sqs:SendMessage\" on":           func(s *topology.Topology) { s.Workers[0].Grants[0].Actions[0] = "sqs:SendMessage" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

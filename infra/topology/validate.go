@@ -23,11 +23,15 @@ func (t Topology) Validate() error {
 	v.queues()
 	v.subscriptions()
 	v.deployables()
+	v.stores()
 	v.streams()
 	v.queueMappings()
+	v.schedules()
 	v.buckets()
 	v.routes()
 	v.access()
+	v.throttles()
+	v.check(stageName.MatchString(v.WebSocket.Stage), "stage %q: want up to 11 small letters and digits, the first a letter", v.WebSocket.Stage)
 	return errors.Join(v.faults...)
 }
 
@@ -90,10 +94,12 @@ func (v *validator) deployables() {
 		v.check(f.Timeout > 0 && f.Timeout <= 15*time.Minute, "function %s: timeout %s is not within 15 minutes", f.Name, f.Timeout)
 		v.check(f.MemoryMB >= 128 && f.Concurrency > 0, "function %s: memory or concurrency missing", f.Name)
 		v.environment(f.Name, f.Environment)
+		v.grants(f.Name, f.Grants)
 	}
 	for _, w := range v.Workers {
-		v.check(w.StopTimeout > 0, "worker %s: needs a stop timeout", w.Name)
+		v.check(w.StopTimeout > 0 && w.Instances > 0, "worker %s: needs a stop timeout and a number of instances", w.Name)
 		v.environment(w.Name, w.Environment)
+		v.grants(w.Name, w.Grants)
 		for _, r := range w.Environment {
 			q, ok := v.Queue(r.Name)
 			v.check(r.Kind != QueueURL || !ok || q.DeadLetter == "" || w.StopTimeout < q.Visibility,
@@ -104,18 +110,47 @@ func (v *validator) deployables() {
 
 func (v *validator) environment(owner string, env map[string]Ref) {
 	for name, r := range env {
-		var ok bool
-		switch r.Kind {
-		case Literal, CallbackURL, PageOrigins, TokenIssuer, TokenAudience:
-			ok = true
-		case TableName:
-			_, ok = v.Table(r.Name)
-		case TopicARN:
-			_, ok = v.Topic(r.Name)
-		case QueueURL:
-			_, ok = v.Queue(r.Name)
-		}
-		v.check(ok, "%s: variable %s refers to %q, which does not exist", owner, name, r.Name)
+		v.check(v.exists(r), "%s: variable %s refers to %q, which does not exist", owner, name, r.Name)
+	}
+}
+
+// exists reports whether the resource is there that r is about, if it is about one.
+func (v *validator) exists(r Ref) (ok bool) {
+	switch r.Kind {
+	case Literal, CallbackURL, SocketURL, PageOrigins, TokenIssuer, TokenAudience:
+		return true
+	case TableName:
+		_, ok = v.Table(r.Name)
+	case TopicARN:
+		_, ok = v.Topic(r.Name)
+	case QueueURL:
+		_, ok = v.Queue(r.Name)
+	}
+	return ok
+}
+
+// throttles sees that clients cannot use up what the fanout posts with: an account's APIs share one quota.
+func (v *validator) throttles() {
+	of := func(api string, t Throttle) int {
+		v.check(t.Rate > 0 && t.Burst > 0, "%s: clients are not bounded", api)
+		return t.Rate
+	}
+	clients := of(v.WebSocket.Name, v.WebSocket.Throttle) + of(v.HTTP.Name, v.HTTP.Throttle)
+	v.check(clients <= DefaultRate-int(DefaultRate*fanoutShare), "clients may make %d requests a second, more than the fanout leaves of %d", clients, DefaultRate)
+}
+
+func (v *validator) stores() {
+	for _, s := range v.Stores {
+		q, ok := v.Queue(s.Queue)
+		v.check(ok && q.DeadLetter == "", "store %s: nobody is told what it gets, or in a queue that moves it on", s.Name)
+	}
+}
+
+func (v *validator) schedules() {
+	for _, s := range v.Schedules {
+		f, ok := v.Function(s.Function)
+		v.check(ok, "schedule: no function %q", s.Function)
+		v.check(s.Every >= time.Minute && f.Timeout <= s.Every, "schedule of %s: every %s, which is less than a minute or than what it may take", s.Function, s.Every)
 	}
 }
 
@@ -128,6 +163,10 @@ func (v *validator) streams() {
 		v.check(s.BatchSize > 0 && s.BatchSize <= 10_000, "stream of %s: batch size %d is not within 1–10,000", s.Table, s.BatchSize)
 		v.check(s.Window >= 0 && s.Window <= 5*time.Minute, "stream of %s: window %s is not within 5 minutes", s.Table, s.Window)
 		v.check(s.Retries >= 0 && s.Retries <= 10_000, "stream of %s: retries must be finite, or one bad record blocks its shard for a day", s.Table)
+		_, ok = v.Store(s.Failures)
+		v.check(ok, "stream of %s: no store %q for what is given up", s.Table, s.Failures)
+		v.check(s.Filter == nil || s.Filter.Prefix != "" && (s.Filter.Attribute == t.PartitionKey || s.Filter.Attribute == t.SortKey),
+			"stream of %s: its filter is no prefix of a key", s.Table)
 		v.check(s.MaxAge >= time.Minute && s.MaxAge < 24*time.Hour, "stream of %s: records live for a day, so the age must be less", s.Table)
 	}
 }
@@ -235,4 +274,9 @@ func find[T any](all []T, match func(T) bool) (T, bool) {
 	}
 	var none T
 	return none, false
+}
+
+// Store returns the store of that name.
+func (t Topology) Store(name string) (Store, bool) {
+	return find(t.Stores, func(x Store) bool { return x.Name == name })
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,11 +47,20 @@ func (t Tree) Servers(ctx context.Context) error {
 	return t.packages(ctx, filepath.Join("infra", "local"), "the local servers")
 }
 
+// Cloud installs the command line of the CDK, and what validates its templates.
+func (t Tree) Cloud(ctx context.Context) error {
+	return t.packages(ctx, filepath.Join("infra", "cdk"), "the CDK")
+}
+
 // Bin is where [Tree.Programs] puts what it builds.
 func (t Tree) Bin() string { return filepath.Join(t.Root, ".local", "bin") }
 
-// Programs builds the services and the simulator, each named for its folder: static and without
-// the RPC mode of old Lambda runtimes, as AWS runs them, but for this machine.
+// BuildFlags build the services, here and for AWS: without the RPC mode of old Lambda runtimes, and without a path or a
+// revision of the checkout. So the compiler's cache serves all checkouts, and both kinds of build.
+var BuildFlags = []string{"-tags", "lambda.norpc", "-trimpath", "-buildvcs=false"}
+
+// Programs builds the services and the simulator, each named for its folder: static, as AWS runs
+// them, but for this machine.
 func (t Tree) Programs(ctx context.Context) error {
 	unlock, err := t.lock(ctx, "bin")
 	if err != nil {
@@ -60,8 +70,9 @@ func (t Tree) Programs(ctx context.Context) error {
 	if err := os.MkdirAll(t.Bin(), 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", t.Bin()+string(filepath.Separator),
-		"./services/cmd/...", "./scripts/simulate")
+	args := slices.Concat([]string{"build"}, BuildFlags,
+		[]string{"-o", t.Bin() + string(filepath.Separator), "./services/cmd/...", "./scripts/simulate"})
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Env = t.Root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	return run(cmd, "go build")
 }

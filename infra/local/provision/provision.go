@@ -1,6 +1,7 @@
 // Package provision creates the tables, topics, queues and subscriptions of a topology at any
 // servers that speak AWS's protocols. It creates what is missing, changes what may be changed, and
-// refuses with a clear error what does not fit; so it may run again and again.
+// refuses with a clear error what does not fit; so it may run again and again. Of tables that are said to be
+// there it changes nothing.
 package provision
 
 import (
@@ -31,6 +32,7 @@ type Resources struct {
 	Topics   map[string]string // topic name to ARN
 	Queues   map[string]string // queue name to URL
 	Callback string            // the WebSocket API's management endpoint, with its stage
+	Socket   string            // where its clients connect, with its stage
 	Origins  string            // of the pages that may connect, with commas between
 	Issuer   string            // of tokens
 	Audience string            // of tokens
@@ -45,6 +47,8 @@ func (r Resources) Resolve(ref topology.Ref) string {
 		return r.Queues[ref.Name]
 	case topology.CallbackURL:
 		return r.Callback
+	case topology.SocketURL:
+		return r.Socket
 	case topology.PageOrigins:
 		return r.Origins
 	case topology.TokenIssuer:

@@ -41,16 +41,11 @@ func tables(ctx context.Context, client *dynamodb.Client, all []topology.Table) 
 }
 
 func table(ctx context.Context, client *dynamodb.Client, t topology.Table) (streamARN string, err error) {
-	_, err = client.CreateTable(ctx, createTable(t))
-	var exists *types.ResourceInUseException
-	if err != nil && !errors.As(err, &exists) {
-		return "", err
-	}
 	name := &dynamodb.DescribeTableInput{TableName: &t.Name}
-	if err := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 5*time.Second
-	}).Wait(ctx, name, activeTimeout); err != nil {
-		return "", err
+	if !t.Brought {
+		if err := create(ctx, client, t, name); err != nil {
+			return "", err
+		}
 	}
 	described, err := client.DescribeTable(ctx, name)
 	if err != nil {
@@ -59,10 +54,24 @@ func table(ctx context.Context, client *dynamodb.Client, t topology.Table) (stre
 	if err := fits(t, described.Table); err != nil {
 		return "", err
 	}
-	if err := expire(ctx, client, t); err != nil {
-		return "", err
+	if !t.Brought {
+		if err := expire(ctx, client, t); err != nil {
+			return "", err
+		}
 	}
 	return aws.ToString(described.Table.LatestStreamArn), nil
+}
+
+// create makes a table, unless there is one of that name, and waits until it can be used.
+func create(ctx context.Context, client *dynamodb.Client, t topology.Table, name *dynamodb.DescribeTableInput) error {
+	_, err := client.CreateTable(ctx, createTable(t))
+	var exists *types.ResourceInUseException
+	if err != nil && !errors.As(err, &exists) {
+		return err
+	}
+	return dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 5*time.Second
+	}).Wait(ctx, name, activeTimeout)
 }
 
 // fits refuses a table that was there before and is not the one we need.

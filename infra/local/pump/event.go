@@ -23,6 +23,7 @@ type record struct {
 	sequence string
 	created  time.Time // zero where the stream does not say
 	document []byte
+	passed   bool // over, by the filter
 }
 
 // event joins records to the event of one invocation.

@@ -1,12 +1,13 @@
-// Package pump is the event source mapping between a DynamoDB stream and a Lambda function, on one machine.
+// Package pump invokes Lambda functions on one machine as AWS does: for what comes in a DynamoDB stream (Pump) or a queue
+// (QueuePump), and in a rhythm (Scheduler).
 //
-// It does as AWS does: each shard is read in order and its batches are delivered one at a time, parents before
+// The mapping of a stream does as AWS does: each shard is read in order and its batches are delivered one at a time, parents before
 // children; a batch that fails is retried, bisected, or taken up again at the lowest record the function named, until
 // it succeeds or is given up into the failure store; then the shard moves on. Delivery is at least once.
 //
 // It differs from AWS in that
-//   - one batch a shard is under way at a time (ParallelizationFactor 1, the default, is the only one), and there are
-//     no filters and no tumbling windows;
+//   - one batch a shard is under way at a time (ParallelizationFactor 1, the default, is the only one), a filter is no
+//     more than a prefix of a key, and there are no tumbling windows;
 //   - a document that the failure store does not take is tried again until it does, and the shard waits, where AWS
 //     drops the records and counts DestinationDeliveryFailures: nothing is lost on the way to the place of rest;
 //   - positions are kept in memory: a new Pump starts at StartingPosition.
@@ -82,8 +83,22 @@ type Mapping struct {
 
 	ReportBatchItemFailures bool // the function's response names the records that failed
 
+	Filter *KeyPrefix // which records are delivered; nil: all. The others are passed over, and done.
+
 	StartingPosition string        // TRIM_HORIZON or LATEST
 	Poll             time.Duration // how often a shard with nothing new is read. Defaults to 250 ms, as AWS does.
+}
+
+// KeyPrefix is what a key attribute, a text, begins with.
+type KeyPrefix struct{ Attribute, Prefix string }
+
+// matches reports whether a record with these keys passes. It is called on nil, too, which all pass.
+func (f *KeyPrefix) matches(keys map[string]types.AttributeValue) bool {
+	if f == nil {
+		return true
+	}
+	text, ok := keys[f.Attribute].(*types.AttributeValueMemberS)
+	return ok && strings.HasPrefix(text.Value, f.Prefix)
 }
 
 func (m Mapping) withDefaults() Mapping {
@@ -111,6 +126,7 @@ func (m Mapping) validate() error {
 	check(m.MaxRetries >= -1 && m.MaxRetries <= 10_000, "MaxRetries is -1 to 10,000")
 	check(m.MaxAge >= 0, "MaxAge is not negative")
 	check(m.Poll > 0, "Poll is positive")
+	check(m.Filter == nil || m.Filter.Attribute != "" && m.Filter.Prefix != "", "Filter lacks its attribute or its prefix")
 	check(m.StartingPosition == "TRIM_HORIZON" || m.StartingPosition == "LATEST", "StartingPosition is TRIM_HORIZON or LATEST")
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("pump: mapping of %s to %s: %w", m.TableName, m.Function, err)

@@ -63,6 +63,9 @@ func (p *Pump) read(ctx context.Context, s *shard) error {
 			buffer = slices.Delete(buffer, 0, n)
 			since = time.Now()
 		}
+		if len(buffer) == 0 {
+			s.done = r.last // what the filter has passed over is done, too
+		}
 		if r.closed {
 			return nil
 		}
@@ -87,11 +90,11 @@ func (p *Pump) read(ctx context.Context, s *shard) error {
 		if len(buffer) == 0 {
 			since = time.Now()
 		}
-		buffer = append(buffer, records...)
 		due = time.Time{}
 		if len(records) < asked {
 			due = began.Add(p.mapping.Poll)
 		}
+		buffer = append(buffer, slices.DeleteFunc(records, func(x record) bool { return x.passed })...)
 	}
 }
 
@@ -167,6 +170,7 @@ func (r *reader) attempt(ctx context.Context, limit int32) ([]record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("record after %q: %w", r.last, err)
 		}
+		converted.passed = !r.mapping.Filter.matches(each.Dynamodb.Keys)
 		records = append(records, converted)
 	}
 	if len(records) > 0 {

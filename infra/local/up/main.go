@@ -193,7 +193,7 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 func installAll(ctx context.Context, tree install.Tree) error {
-	for _, step := range []func(context.Context) error{tree.Servers, tree.Dashboard, tree.Programs} {
+	for _, step := range []func(context.Context) error{tree.Servers, tree.Cloud, tree.Dashboard, tree.Programs} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -54,6 +54,7 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 	if err != nil {
 		return settings, fanout.Config{}, err
 	}
+	recorder.Under(string(settings.MetricsNamespace))
 	c, err := connect(ctx, settings)
 	c.Log, c.Meter = log, telemetry.NewFanout(recorder)
 	return settings, c, err

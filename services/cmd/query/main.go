@@ -38,6 +38,7 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 	if err != nil {
 		return nil, err
 	}
+	recorder.Under(string(c.MetricsNamespace))
 	client := dynamodb.NewFromConfig(cfg)
 	return query.New(query.Config{
 		State:       dynamostate.New(client, c.StateTable, dynamostate.Options{}),

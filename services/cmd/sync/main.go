@@ -39,6 +39,7 @@ func wire(ctx context.Context, log *slog.Logger, recorder *telemetry.Recorder) (
 	if err != nil {
 		return nil, err
 	}
+	recorder.Under(string(c.MetricsNamespace))
 	client := dynamodb.NewFromConfig(cfg)
 	connections := awsgateway.New(cfg, string(c.CallbackURL))
 	return session.NewSync(session.SyncConfig{

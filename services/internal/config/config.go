@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -75,6 +77,8 @@ type Sync struct {
 	Lifetime time.Duration `env:"CONNECTION_LIFETIME,required,notEmpty"`
 	// ReconnectAfter is how old a connection is when it is told to move. See session.SyncConfig.
 	ReconnectAfter time.Duration `env:"RECONNECT_AFTER"`
+	// MetricsNamespace is where CloudWatch has the metrics.
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"`
 }
 
 // Tickets is the environment of services/cmd/tickets.
@@ -103,15 +107,25 @@ type Revoke struct {
 	CallbackURL      HTTPURL `env:"WEBSOCKET_API_ENDPOINT,required,notEmpty"` // as in Fanout
 }
 
+// Canary is the environment of services/cmd/canary.
+type Canary struct {
+	MetricsTable     string           `env:"METRICS_TABLE,required,notEmpty"` // where it writes its row
+	TicketsTable     string           `env:"TICKETS_TABLE,required,notEmpty"`
+	SocketURL        SocketURL        `env:"WEBSOCKET_URL,required,notEmpty"`              // where clients connect, with the stage
+	Tenant           string           `env:"CANARY_TENANT,required,notEmpty"`              // of its own: what it writes is seen by nobody else
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
+}
+
 // Query is the environment of services/cmd/query.
 type Query struct {
 	StateTable       string `env:"STATE_TABLE,required,notEmpty"`
 	ConnectionsTable string `env:"CONNECTIONS_TABLE,required,notEmpty"` // where revocations are
 	// Auth says who may ask: "ticket" wants a token, which the HTTP API has checked, "open" answers everybody
 	// as tenant "default". There is no default: it must be chosen.
-	Auth             string `env:"AUTH,required,notEmpty"`
-	TenantClaim      string `env:"TENANT_CLAIM" envDefault:"tenant"` // as in Tickets
-	EntityTypesClaim string `env:"ENTITY_TYPES_CLAIM" envDefault:"entity_types"`
+	Auth             string           `env:"AUTH,required,notEmpty"`
+	TenantClaim      string           `env:"TENANT_CLAIM" envDefault:"tenant"` // as in Tickets
+	EntityTypesClaim string           `env:"ENTITY_TYPES_CLAIM" envDefault:"entity_types"`
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
 }
 
 // Fanout is the environment of services/cmd/fanout.
@@ -132,7 +146,8 @@ type Fanout struct {
 	// Client posts: "wire", which is fast, or "sdk", which honours HTTPS_PROXY and AWS_CA_BUNDLE.
 	Client PostClient `env:"FANOUT_CLIENT" envDefault:"wire"`
 	// MetricsAddress is where the worker serves Prometheus, as :9090. Empty: nowhere.
-	MetricsAddress string `env:"FANOUT_METRICS_ADDRESS"`
+	MetricsAddress   string           `env:"FANOUT_METRICS_ADDRESS"`
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
 }
@@ -149,6 +164,21 @@ func (c *PostClient) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MetricsNamespace is a namespace of CloudWatch that we may write to:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+type MetricsNamespace string
+
+var metricsNamespace = regexp.MustCompile(`^[0-9A-Za-z._/#: -]{1,255}$`)
+
+// UnmarshalText refuses everything else: of metrics in it CloudWatch would take none, and not say so.
+func (n *MetricsNamespace) UnmarshalText(text []byte) error {
+	if !metricsNamespace.Match(text) || strings.HasPrefix(string(text), "AWS/") {
+		return fmt.Errorf("%q is not a namespace of CloudWatch", text)
+	}
+	*n = MetricsNamespace(text)
+	return nil
+}
+
 // HTTPURL is an absolute address that begins with https, or http on one machine.
 type HTTPURL string
 
@@ -159,6 +189,19 @@ func (u *HTTPURL) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q does not begin with https:// and a host", text)
 	}
 	*u = HTTPURL(text)
+	return nil
+}
+
+// SocketURL is an absolute address that begins with wss, or ws on one machine, and has no query.
+type SocketURL string
+
+// UnmarshalText refuses everything else: the management endpoint, for one, which takes no handshake.
+func (u *SocketURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "wss" && parsed.Scheme != "ws" || parsed.Host == "" || strings.ContainsAny(string(text), "?#") {
+		return fmt.Errorf("%q does not begin with wss:// and a host, or has a query", text)
+	}
+	*u = SocketURL(text)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/iops-dashboard/live/infra/topology"
 	"github.com/iops-dashboard/live/services/internal/config"
+	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 // variables splits the environment of a configuration into what it must have and what it may have.
@@ -40,6 +41,7 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 		"authorize":  config.Authorize{},
 		"revoke":     config.Revoke{},
 		"query":      config.Query{},
+		"canary":     config.Canary{},
 	}
 	check := func(command string, environment map[string]topology.Ref) {
 		c, ok := configs[command]
@@ -59,7 +61,9 @@ func TestTopologyFitsConfiguration(t *testing.T) {
 			}
 		}
 	}
-	for _, o := range []topology.Options{{}, {FanoutFunction: true}, {Auth: topology.AuthTicket}} {
+	for _, o := range []topology.Options{
+		{}, {FanoutFunction: true}, {Auth: topology.AuthTicket}, {Stage: "beta"}, {Stage: "beta", FanoutFunction: true, Auth: topology.AuthTicket},
+	} {
 		system := topology.New(o)
 		for _, f := range system.Functions {
 			check(f.Command, f.Environment)
@@ -109,6 +113,29 @@ func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
 	}
 }
 
+// The addresses of a WebSocket API are easily taken for each other.
+func TestSocketMustBeAWebSocketAddress(t *testing.T) {
+	for _, name := range []string{"METRICS_TABLE", "TICKETS_TABLE", "CANARY_TENANT"} {
+		t.Setenv(name, "x")
+	}
+	for value, good := range map[string]bool{
+		"wss://abcd1234.execute-api.us-east-1.amazonaws.com/prod":   true,
+		"ws://127.0.0.1:4000/prod":                                  true,
+		"https://abcd1234.execute-api.us-east-1.amazonaws.com/prod": false,
+		"abcd1234.execute-api.us-east-1.amazonaws.com/prod":         false,
+		"wss:///prod":               false,
+		"wss://a.example/prod?":     false,
+		"wss://a.example/prod?a=b":  false,
+		"wss://a.example/prod#part": false,
+	} {
+		t.Setenv("WEBSOCKET_URL", value)
+		c, err := config.Read[config.Canary]()
+		if good != (err == nil) || good && string(c.SocketURL) != value || !good && !strings.Contains(err.Error(), "SocketURL") {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
 // No limit would let anybody have any number, or nobody in.
 func TestLimitsAreNumbersOfConnections(t *testing.T) {
 	t.Setenv("CONNECTIONS_TABLE", "x")
@@ -129,6 +156,35 @@ func TestLimitsAreNumbersOfConnections(t *testing.T) {
 					t.Errorf("%d, %v", got, err)
 				}
 			})
+		}
+	}
+}
+
+// Metrics elsewhere would be seen by no alarm, and those in a wrong namespace are dropped without a word.
+func TestMetricsAreWhereTheTopologySays(t *testing.T) {
+	for _, name := range []string{"CONNECTIONS_TABLE", "STATE_TABLE"} {
+		t.Setenv(name, "x")
+	}
+	t.Setenv("AUTH", "ticket")
+	namespace := func() (config.MetricsNamespace, error) {
+		c, err := config.Read[config.Query]()
+		return c.MetricsNamespace, err
+	}
+	if got, err := namespace(); err != nil || string(got) != topology.Default().MetricsNamespace() || got != telemetry.Namespace {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, f := range topology.New(topology.Options{Stage: "beta", FanoutFunction: true}).Functions {
+		switch value, ok := f.Environment["METRICS_NAMESPACE"]; {
+		case ok && value.Name != "IOpsDashboard-beta":
+			t.Errorf("%s writes to %q", f.Name, value.Name)
+		case !ok && slices.Contains([]string{"fanout", "query", "sync"}, f.Command):
+			t.Errorf("%s writes to the namespace of another stage", f.Name)
+		}
+	}
+	for value, good := range map[string]bool{"IOpsDashboard-beta": true, "a/b.c_d#e:f g": true, "AWS/Lambda": false, "é": false, strings.Repeat("x", 256): false} {
+		t.Setenv("METRICS_NAMESPACE", value)
+		if got, err := namespace(); good != (err == nil) || good && string(got) != value {
+			t.Errorf("%q: %q, %v", value, got, err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Namespace is the CloudWatch namespace of all metrics.
+// Namespace is the CloudWatch namespace of all metrics, if [Recorder.Under] names no other.
 const Namespace = "IOpsDashboard"
 
 // CrossTenant is the metric of what was about to reach somebody of another tenant, or who may not see its type, and
@@ -46,7 +46,8 @@ const maxValues = 100
 
 // Recorder has the metrics of a service. It may be used concurrently, and never blocks on I/O but in Flush.
 type Recorder struct {
-	service string
+	service   string
+	namespace string
 
 	mu            sync.Mutex // of what there is; each metric has its own state
 	counters      map[series]*Counter
@@ -107,8 +108,14 @@ func (d *Distribution) Observe(v float64) {
 
 // New returns the recorder of a service.
 func New(service string) *Recorder {
-	return &Recorder{service: service, counters: map[series]*Counter{}, distributions: map[string]*Distribution{}}
+	return &Recorder{
+		service: service, namespace: Namespace, counters: map[series]*Counter{}, distributions: map[string]*Distribution{},
+	}
 }
+
+// Under has the metrics in a namespace of CloudWatch that is not [Namespace]: in one, those of two systems in an account
+// would add up. It must be called before anything else.
+func (r *Recorder) Under(namespace string) { r.namespace = namespace }
 
 // Counter returns the counter of that name. The label is a name and a value, or absent.
 func (r *Recorder) Counter(name string, unit Unit, by ...string) *Counter {
@@ -207,7 +214,7 @@ func (r *Recorder) document(l label, at line) map[string]any {
 	out["_aws"] = map[string]any{
 		"Timestamp": time.Now().UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{
-			"Namespace": Namespace, "Dimensions": [][]string{dimensions}, "Metrics": definitions,
+			"Namespace": r.namespace, "Dimensions": [][]string{dimensions}, "Metrics": definitions,
 		}},
 	}
 	return out

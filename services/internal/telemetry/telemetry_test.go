@@ -135,6 +135,29 @@ func TestLinesAreEmbeddedMetrics(t *testing.T) {
 	}
 }
 
+// Two systems in one account do not add up.
+func TestMetricsCanBeInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	r := telemetry.New("fanout")
+	r.Under("IOpsDashboard-beta")
+	r.Counter("Posts", telemetry.Count, "verdict", "delivered").Add(1)
+	r.Distribution("QueueAge", telemetry.Milliseconds).Observe(1)
+	var out bytes.Buffer
+	if err := r.Flush(&out); err != nil {
+		t.Fatal(err)
+	}
+	told := lines(t, out.String())
+	if len(told) != 2 {
+		t.Fatalf("%d lines: %s", len(told), &out)
+	}
+	for _, l := range told {
+		directive := l["_aws"].(map[string]any)["CloudWatchMetrics"].([]any)[0].(map[string]any)
+		if directive["Namespace"] != "IOpsDashboard-beta" {
+			t.Errorf("namespace %v", directive["Namespace"])
+		}
+	}
+}
+
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	r := telemetry.New("fanout")
