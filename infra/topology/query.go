@@ -22,8 +22,8 @@ func (t *Topology) addQuery(connections, state string, auth Auth) {
 	})
 	t.HTTP = HTTPAPI{
 		Name: "iops-dashboard-http",
-		// An id is any text, slashes too. What nobody else wants is refused by a problem like all others.
-		Routes: map[string]string{"GET /metrics": query, "GET /insights": query, "GET /entities/{type}/{id+}": query, "$default": query},
+		// An id is any text, slashes too.
+		Routes: map[string]string{"GET /metrics": query, "GET /insights": query, "GET /entities/{type}/{id+}": query},
 		CORS: CORS{
 			Origins: Ref{PageOrigins, ""}, Headers: []string{"authorization", "content-type", "if-none-match"}, Expose: []string{"etag"},
 			MaxAge: 10 * time.Minute,

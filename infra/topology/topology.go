@@ -160,7 +160,7 @@ type Authorizer struct {
 // HTTPAPI is the API Gateway HTTP API, with payload format 2.0.
 type HTTPAPI struct {
 	Name   string
-	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", or $default, to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", to function name
 	CORS   CORS
 	JWT    JWT // whose tokens every route wants; the zero value wants none
 

@@ -127,7 +127,7 @@ func TestQueriesAreAnsweredInEachSystem(t *testing.T) {
 	if !reflect.DeepEqual(open.HTTP, closed.HTTP) {
 		t.Errorf("the HTTP API is %+v, and with tickets %+v", open.HTTP, closed.HTTP)
 	}
-	for _, route := range []string{"GET /metrics", "GET /insights", "GET /entities/{type}/{id+}", "$default"} {
+	for _, route := range []string{"GET /metrics", "GET /insights", "GET /entities/{type}/{id+}"} {
 		a, ok := open.Function(open.HTTP.Routes[route])
 		b, _ := closed.Function(closed.HTTP.Routes[route])
 		if !ok || a.Environment["AUTH"].Name != "open" || b.Environment["AUTH"].Name != "ticket" {
@@ -194,7 +194,7 @@ func TestValidateFindsEachBrokenPromise(t *testing.T) {
 		"as POST /tickets":        ticket(func(s *topology.Topology) { s.HTTP.Routes["tickets"] = s.Functions[0].Name }),
 		"nobody who gives one":    func(s *topology.Topology) { s.HTTP.JWT.Audience = topology.Ref{Kind: topology.TokenAudience} },
 		"route GET /{a+}/b: want": func(s *topology.Topology) { s.HTTP.Routes["GET /{a+}/b"] = s.Functions[0].Name },
-		"route $else: want":       func(s *topology.Topology) { s.HTTP.Routes["$else"] = s.Functions[0].Name },
+		"route $default: want":    func(s *topology.Topology) { s.HTTP.Routes["$default"] = s.Functions[0].Name },
 		"route GET /a/{b}/: want": func(s *topology.Topology) { s.HTTP.Routes["GET /a/{b}/"] = s.Functions[0].Name },
 		"waits for less than 30s": func(s *topology.Topology) {
 			for i, f := range s.Functions {

@@ -13,7 +13,9 @@ import (
 var (
 	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 	queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
-	httpRoute = regexp.MustCompile(`^(\$default|(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9-]+|\{[a-z]+\}))*/([a-z0-9-]+|\{[a-z]+\+?\}))$`)
+	// Not $default: such a route also takes what a browser asks before it sends a token, OPTIONS, and refuses it, where API
+	// Gateway itself would answer: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+	httpRoute = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9-]+|\{[a-z]+\}))*/([a-z0-9-]+|\{[a-z]+\+?\})$`)
 )
 
 // Validate reports every promise that t breaks, joined.

@@ -7,7 +7,7 @@
 //
 //	400 {"message":"Bad Request"}              a query string with a % that no two hexadecimal digits follow
 //	401 {"message":"Unauthorized"}             no token, or one that is not valid
-//	404 {"message":"Not Found"}                no such route, and no $default
+//	404 {"message":"Not Found"}                no such route
 //	413 {"message":"Request Entity Too Large"} a body above 6 MB, which no function takes
 //	500 {"message":"Internal Server Error"}    a function that fails, or returns no response; no key can be had
 //	503 {"message":"Service Unavailable"}      a function that takes longer than 30 seconds
@@ -16,14 +16,14 @@
 //
 // A path is decoded before a route is sought, as on AWS: an encoded slash parts the path like any other. A segment in
 // braces takes any text that is not empty, and the last one, if it is greedy as {id+}, all that is left of the path. Of
-// the routes that match, one that is not greedy is taken first, and $default, without parameters, last; among the
+// the routes that match, one that is not greedy is taken first; among the
 // others that with words where others have braces, from left to right. (AWS says that the most specific one is.)
 //
 // A query is parted at & alone, and a semicolon is a letter like others. AWS passes rawQueryString as it came; of its
 // REST APIs it says that a semicolon splits the data, of HTTP APIs nothing, and of bad escapes nothing either: a client
 // should encode both. Here neither is lost silently, for a function that never sees a filter shows everything.
 //
-// Not imitated: TLS and custom domains, stages but $default, ANY, scopes, other authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours; here a key
+// Not imitated: TLS and custom domains, stages but $default, the routes $default and ANY, scopes, other authorizers, throttling, access logs. AWS verifies RSA signatures only, and keeps keys for two hours; here a key
 // that is not known is asked for at once. AWS is said to cut a path at an encoded question mark; here it stays.
 //
 // Sources: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html,
@@ -67,7 +67,7 @@ type Invoker interface {
 // Config describes one API. Only Routes has no usable zero value.
 type Config struct {
 	Region string
-	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", or $default, to function name
+	Routes map[string]string // method and path, as "GET /entities/{type}/{id+}", to function name
 	// Origins are those of the pages that may call, as browsers write them. Headers, in lower case, are what they
 	// may send, Expose what they may read, and MaxAge is for how long they may remember the first.
 	Origins []string

@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// fallback is the key of the route that takes what no other does.
-const fallback = "$default"
-
 // route is one of an API's. Its segments are those of the path, with their braces; the last may be greedy.
 type route struct {
 	key, method, function string
@@ -15,15 +12,14 @@ type route struct {
 	greedy                bool
 }
 
-// newRoutes sorts routes, without $default: greedy ones come last; words come before parameters, from left to right.
+// newRoutes sorts routes: greedy ones come last; words come before parameters, from left to right.
 func newRoutes(functions map[string]string) []route {
 	var all []route
 	for key, function := range functions {
-		if method, path, ok := strings.Cut(key, " "); ok {
-			r := route{key: key, method: method, function: function, segments: segments(path)}
-			r.greedy = greedy(r.segments[len(r.segments)-1])
-			all = append(all, r)
-		}
+		method, path, _ := strings.Cut(key, " ")
+		r := route{key: key, method: method, function: function, segments: segments(path)}
+		r.greedy = greedy(r.segments[len(r.segments)-1])
+		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b route) int {
 		if a.greedy != b.greedy {
@@ -80,8 +76,7 @@ func (a *API) route(method, path string) (route, map[string]string, bool) {
 			return r, parameters, true
 		}
 	}
-	function, ok := a.config.Routes[fallback]
-	return route{key: fallback, function: function}, nil, ok
+	return route{}, nil, false
 }
 
 func (r route) match(asked []string) (parameters map[string]string, ok bool) {
