@@ -3,6 +3,7 @@ package asset
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"debug/elf"
 	"io"
 	"io/fs"
@@ -240,6 +241,15 @@ func TestFailuresAreTold(t *testing.T) {
 		if _, err := Build(root, settings(t, nil)); err == nil || !strings.Contains(err.Error(), "go.mod") || !strings.Contains(err.Error(), root) {
 			t.Errorf("%v", err)
 		}
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		root := t.TempDir()
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if _, err := (workshop{root: root, arch: "arm64"}).build(ctx, one, nil); err == nil || !strings.Contains(err.Error(), "interrupted") {
+			t.Errorf("%v", err)
+		}
+		left(t, root)
 	})
 	t.Run("no program", func(t *testing.T) {
 		root := t.TempDir()
