@@ -218,6 +218,8 @@ func TestKilledWhileFrozen(t *testing.T) {
 	t.Run("invoked at once", func(t *testing.T) {
 		for range 50 {
 			pid := succeed[int](t, h, "fn", `{"mode":"pid"}`)
+			// The signal that freezes it takes a moment. Killed before that, it may still read the event.
+			eventually(t, "frozen", func() bool { return stopped(pid) })
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
