@@ -44,6 +44,16 @@ test("what changes nothing is the same value", () => {
   expect(apply([finding("stu_1", 2), finding("stu_1", 1)], findings)).toBe(findings);
 });
 
+test("one that counts no more does not come back older, once those that count are gone", () => {
+  const day = insightWindow / 1000;
+  let findings = apply([finding("old", 2, {}, 0), finding("new", 1, {}, day + 1)]);
+  expect(ids(findings)).toEqual(["new"]);
+  findings = apply([lost("new", 2, day + 1), finding("old", 1, {}, 0)], findings);
+  expect(ids(findings)).toEqual([]);
+  findings = apply([finding("old", 3, {}, 0)], findings);
+  expect(ids(findings)).toEqual(["old"]);
+});
+
 test("insights of one entity stand side by side, the latest found first", () => {
   const updates = [finding("a", 1, {}, 1), finding("a", 1, {}, 3), finding("b", 1, {}, 2)];
   const { latest } = apply(updates);

@@ -83,9 +83,7 @@ class Draft {
     const verdict = judge(update, origin, held, this.#tombstones.get(key));
     if (verdict === "older") return;
     if (update.operation === "REMOVE") {
-      this.#hasChanged = true;
-      this.#known.delete(key);
-      this.#tombstones.bury(key, version, origin.message);
+      this.drop(update, origin.message);
       return;
     }
     const { attributes } = update;
@@ -109,7 +107,7 @@ class Draft {
     });
   }
 
-  drop({ key, version }: Finding, message: number): void {
+  drop({ key, version }: Pick<Finding, "key" | "version">, message: number): void {
     this.#hasChanged = true;
     this.#known.delete(key);
     this.#tombstones.bury(key, version, message);
@@ -119,10 +117,15 @@ class Draft {
     if (!this.#hasChanged) return this.#base;
     const latest = latestInsights(this.#known.values());
     for (const { key } of latest) this.#known.delete(key);
-    const spare = [...this.#known.values()].filter(({ key }) => this.#spare.has(key));
+    const spare = [...this.#known.values()]
+      .filter(({ key }) => this.#spare.has(key))
+      .slice(-insightLimit);
+    for (const { key } of spare) this.#known.delete(key);
+    // Of what counts no more the version is kept: a late update must not show an older one, once a later insight is gone.
+    for (const finding of this.#known.values()) this.drop(finding, finding.message);
     return {
       latest,
-      spare: spare.slice(-insightLimit),
+      spare,
       tombstones: this.#tombstones.finish(),
     };
   }
