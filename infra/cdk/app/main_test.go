@@ -19,6 +19,7 @@ import (
 
 	"github.com/iops-dashboard/live/infra/cdk/app"
 	"github.com/iops-dashboard/live/infra/cdk/setting"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 )
 
 var update = flag.Bool("update", false, "write the golden templates anew")
@@ -32,15 +33,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	defer jsii.Close()
 	var err error
 	if scratch, err = os.MkdirTemp("", "templates-"); err != nil {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	// The files themselves are validated: see TestTemplatesAreValid.
-	must(os.Setenv("CDK_VALIDATION", "false"))
-	return m.Run()
+	return stacktest.Main(m)
 }
 
 // variants are the deployments that are proved, by the context that asks for them.

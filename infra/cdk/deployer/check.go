@@ -70,7 +70,7 @@ func (d *deployer) check(ctx context.Context) error {
 }
 
 func (d *deployer) checkBootstrap(ctx context.Context, f *findings) error {
-	qualifier := d.given["@aws-cdk/core:bootstrapQualifier"]
+	qualifier := d.given[bootstrapQualifier]
 	if qualifier == "" {
 		qualifier = "hnb659fds"
 	}

@@ -14,8 +14,11 @@ import (
 	"github.com/iops-dashboard/live/infra/cdk/setting"
 )
 
-// values are those that were given for a deployment, by name: settings, and what the CDK itself reads, whose names
-// begin with @.
+// bootstrapQualifier is what the CDK calls the part of a name that tells its places for files in an account apart.
+const bootstrapQualifier = "@aws-cdk/core:bootstrapQualifier"
+
+// values are those that were given for a deployment, by name: settings, the [bootstrapQualifier], and what else of the
+// CDK's own was given by -c, whose names begin with @.
 type values map[string]string
 
 // readValues joins what -c gave with what the files say from which the CDK takes its context.
@@ -27,7 +30,7 @@ func readValues(given map[string]string, files ...string) (values, error) {
 			return nil, err
 		}
 		for name, value := range context {
-			if isSetting(name) {
+			if isSetting(name) || name == bootstrapQualifier {
 				all[name] = value
 			}
 		}
@@ -85,7 +88,7 @@ func (v values) settings() (setting.Settings, error) {
 	return s, nil
 }
 
-// arguments are the values as the CDK's command line takes them. No file has a say any more.
+// arguments are the values as the CDK's command line takes them. No file has a say in a setting any more.
 func (v values) arguments() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(v)) {

@@ -32,7 +32,7 @@ const (
 
 // smoke uses the system as a page does.
 func (d *deployer) smoke(ctx context.Context) error {
-	outputs, err := d.need(ctx, "WebSocketURL", "ApiURL")
+	outputs, err := d.need(ctx, "SiteURL", "WebSocketURL", "ApiURL")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package experience_test
 
 import (
 	"archive/zip"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -12,24 +11,16 @@ import (
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/iops-dashboard/live/infra/cdk/data"
 	"github.com/iops-dashboard/live/infra/cdk/experience"
 	"github.com/iops-dashboard/live/infra/cdk/setting"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		defer jsii.Close()
-		if err := os.Setenv("CDK_VALIDATION", "false"); err != nil { // it takes long, and is another test's
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
 type context map[string]string
 
@@ -40,7 +31,7 @@ var deployments = map[string]context{
 	"another":      {"fanout": "fargate", "stage": "dev", "tasks": "1"},
 }
 
-func forEach(t *testing.T, test func(t *testing.T, tpl template, system topology.Topology, s setting.Settings)) {
+func forEach(t *testing.T, test func(t *testing.T, tpl stacktest.Template, system topology.Topology, s setting.Settings)) {
 	for name, c := range deployments {
 		t.Run(name, func(t *testing.T) {
 			tpl, system, s := synth(t, c)
@@ -50,8 +41,8 @@ func forEach(t *testing.T, test func(t *testing.T, tpl template, system topology
 }
 
 func TestEachWorkerIsAService(t *testing.T) {
-	forEach(t, func(t *testing.T, tpl template, system topology.Topology, s setting.Settings) {
-		services, tasks := of[service](t, tpl, "AWS::ECS::Service"), of[task](t, tpl, "AWS::ECS::TaskDefinition")
+	forEach(t, func(t *testing.T, tpl stacktest.Template, system topology.Topology, s setting.Settings) {
+		services, tasks := stacktest.Of[service](t, tpl, "AWS::ECS::Service"), stacktest.Of[task](t, tpl, "AWS::ECS::TaskDefinition")
 		if len(system.Workers) == 0 || len(services) != len(system.Workers) || len(tasks) != len(system.Workers) {
 			t.Fatalf("%d services and %d tasks for %d workers", len(services), len(tasks), len(system.Workers))
 		}
@@ -64,7 +55,7 @@ func TestEachWorkerIsAService(t *testing.T) {
 			if x.DesiredCount != nil {
 				t.Errorf("%s: each deployment would go back to %v tasks", w.Name, x.DesiredCount)
 			}
-			def := tasks[ref(x.TaskDefinition)]
+			def := tasks[stacktest.ID(x.TaskDefinition)]
 			if x.LaunchType != "FARGATE" || def.RuntimePlatform.CPUArchitecture != machine || len(def.ContainerDefinitions) != 1 {
 				t.Fatalf("%s: its task on %s is %+v, want one container on %s", w.Name, x.LaunchType, def, machine)
 			}
@@ -72,28 +63,28 @@ func TestEachWorkerIsAService(t *testing.T) {
 			if c.StopTimeout != w.StopTimeout.Seconds() || !c.ReadonlyRootFilesystem || !c.Essential || !slices.Equal(c.LinuxParameters.Capabilities.Drop, []string{"ALL"}) {
 				t.Errorf("%s: %+v", w.Name, c)
 			}
-			if !strings.Contains(text(c.Image), ".dkr.ecr.") {
-				t.Errorf("%s: its image is %q, not that of an asset", w.Name, text(c.Image))
+			if !strings.Contains(stacktest.Text(c.Image), ".dkr.ecr.") {
+				t.Errorf("%s: its image is %q, not that of an asset", w.Name, stacktest.Text(c.Image))
 			}
 			values := map[string]string{}
 			for _, pair := range c.Environment {
-				values[pair.Name] = text(pair.Value)
+				values[pair.Name] = stacktest.Text(pair.Value)
 			}
 			if want := slices.Sorted(maps.Keys(w.Environment)); !slices.Equal(slices.Sorted(maps.Keys(values)), want) {
 				t.Errorf("%s: it has %v, want %v", w.Name, slices.Sorted(maps.Keys(values)), want)
 			}
-			queues := of[struct{ QueueName string }](t, tpl, "AWS::SQS::Queue")
+			queues := stacktest.Of[struct{ QueueName string }](t, tpl, "AWS::SQS::Queue")
 			for name, r := range w.Environment {
 				switch {
 				case r.Kind == topology.Literal && values[name] != r.Name:
 					t.Errorf("%s: %s is %q, want %q", w.Name, name, values[name], r.Name)
-				case r.Kind == topology.QueueURL && queues[id(values[name])].QueueName != r.Name:
+				case r.Kind == topology.QueueURL && queues[stacktest.ID(values[name])].QueueName != r.Name:
 					t.Errorf("%s: %s is %q, want %s", w.Name, name, values[name], r.Name)
 				}
 			}
 			log := c.LogConfiguration
-			groups := of[struct{ LogGroupName string }](t, tpl, "AWS::Logs::LogGroup")
-			if log.LogDriver != "awslogs" || groups[ref(log.Options["awslogs-group"])].LogGroupName != "/ecs/"+w.Name || log.Options["mode"] != "non-blocking" {
+			groups := stacktest.Of[struct{ LogGroupName string }](t, tpl, "AWS::Logs::LogGroup")
+			if log.LogDriver != "awslogs" || groups[stacktest.ID(log.Options["awslogs-group"])].LogGroupName != "/ecs/"+w.Name || log.Options["mode"] != "non-blocking" {
 				t.Errorf("%s: it logs to %v", w.Name, log)
 			}
 			// The first task starts when the service does: what it needs must be there before.
@@ -107,8 +98,8 @@ func TestEachWorkerIsAService(t *testing.T) {
 }
 
 func TestWorkersMayDoNoMoreThanIsGranted(t *testing.T) {
-	forEach(t, func(t *testing.T, tpl template, system topology.Topology, _ setting.Settings) {
-		services, tasks := of[service](t, tpl, "AWS::ECS::Service"), of[task](t, tpl, "AWS::ECS::TaskDefinition")
+	forEach(t, func(t *testing.T, tpl stacktest.Template, system topology.Topology, _ setting.Settings) {
+		services, tasks := stacktest.Of[service](t, tpl, "AWS::ECS::Service"), stacktest.Of[task](t, tpl, "AWS::ECS::TaskDefinition")
 		log := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 		for _, w := range system.Workers {
 			_, x := named(t, services, w.Name)
@@ -116,29 +107,29 @@ func TestWorkersMayDoNoMoreThanIsGranted(t *testing.T) {
 			for _, g := range w.Grants {
 				want = append(want, g.IAM()...)
 			}
-			may(t, tpl, w.Name, tasks[ref(x.TaskDefinition)].TaskRoleArn, want, func(_, on string) bool { return strings.HasSuffix(on, "/@connections/*") })
-			may(t, tpl, w.Name+" while it starts", tasks[ref(x.TaskDefinition)].ExecutionRoleArn,
+			may(t, tpl, w.Name, tasks[stacktest.ID(x.TaskDefinition)].TaskRoleArn, want, func(_, on string) bool { return strings.HasSuffix(on, "/@connections/*") })
+			may(t, tpl, w.Name+" while it starts", tasks[stacktest.ID(x.TaskDefinition)].ExecutionRoleArn,
 				slices.Concat(log, []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer"}),
 				func(action, on string) bool { return action == "ecr:GetAuthorizationToken" && on == "*" })
 		}
-		for _, flow := range of[flowLog](t, tpl, "AWS::EC2::FlowLog") {
+		for _, flow := range stacktest.Of[flowLog](t, tpl, "AWS::EC2::FlowLog") {
 			may(t, tpl, "the network", flow.DeliverLogsPermissionArn, append(slices.Clone(log), "logs:DescribeLogStreams"), func(string, string) bool { return false })
 		}
 	})
 }
 
 // may sees that a role may do these actions, and with a star only what is meant.
-func may(t *testing.T, tpl template, owner string, role any, want []string, meant func(action, on string) bool) {
+func may(t *testing.T, tpl stacktest.Template, owner string, role any, want []string, meant func(action, on string) bool) {
 	t.Helper()
 	var got []string
-	for _, p := range of[policy](t, tpl, "AWS::IAM::Policy") {
-		if !slices.ContainsFunc(p.Roles, func(r any) bool { return ref(r) == id(text(role)) }) {
+	for _, p := range stacktest.Of[policy](t, tpl, "AWS::IAM::Policy") {
+		if !slices.ContainsFunc(p.Roles, func(r any) bool { return stacktest.ID(r) == stacktest.ID(role) }) {
 			continue
 		}
 		for _, s := range p.PolicyDocument.Statement {
-			for _, action := range texts(s.Action) {
+			for _, action := range stacktest.Texts(s.Action) {
 				got = append(got, action)
-				for _, on := range texts(s.Resource) {
+				for _, on := range stacktest.Texts(s.Resource) {
 					if strings.Contains(action, "*") || strings.Contains(on, "*") && !meant(action, on) {
 						t.Errorf("%s may %s on %s", owner, action, on)
 					}
@@ -151,15 +142,15 @@ func may(t *testing.T, tpl template, owner string, role any, want []string, mean
 	if !slices.Equal(slices.Compact(got), slices.Compact(want)) {
 		t.Errorf("%s may %v, want %v", owner, got, want)
 	}
-	if given := tpl.Resources[id(text(role))].Properties["ManagedPolicyArns"]; given != nil {
+	if given := tpl.Resources[stacktest.ID(role)].Properties["ManagedPolicyArns"]; given != nil {
 		t.Errorf("%s may what %v say", owner, given)
 	}
 }
 
 func TestNobodyComesIntoTheNetwork(t *testing.T) {
-	forEach(t, func(t *testing.T, tpl template, _ topology.Topology, _ setting.Settings) {
-		groups := of[securityGroup](t, tpl, "AWS::EC2::SecurityGroup")
-		if len(groups) != 1 || len(of[any](t, tpl, "AWS::EC2::SecurityGroupIngress")) > 0 {
+	forEach(t, func(t *testing.T, tpl stacktest.Template, _ topology.Topology, _ setting.Settings) {
+		groups := stacktest.Of[securityGroup](t, tpl, "AWS::EC2::SecurityGroup")
+		if len(groups) != 1 || len(stacktest.Of[any](t, tpl, "AWS::EC2::SecurityGroupIngress")) > 0 {
 			t.Errorf("%d security groups, or rules for coming in", len(groups))
 		}
 		for _, g := range groups {
@@ -167,7 +158,7 @@ func TestNobodyComesIntoTheNetwork(t *testing.T) {
 				t.Errorf("%+v: want only https, outwards", g)
 			}
 		}
-		subnets := of[subnet](t, tpl, "AWS::EC2::Subnet")
+		subnets := stacktest.Of[subnet](t, tpl, "AWS::EC2::Subnet")
 		zones := map[string]bool{}
 		for name, x := range subnets {
 			zones[fmt.Sprint(x.AvailabilityZone)] = true
@@ -178,31 +169,31 @@ func TestNobodyComesIntoTheNetwork(t *testing.T) {
 		if len(subnets) != 2 || len(zones) != 2 {
 			t.Errorf("%d subnets in %d zones", len(subnets), len(zones))
 		}
-		if n := of[any](t, tpl, "AWS::EC2::NatGateway"); len(n) > 0 {
+		if n := stacktest.Of[any](t, tpl, "AWS::EC2::NatGateway"); len(n) > 0 {
 			t.Errorf("%d NAT gateways, which cost by the hour and by the byte", len(n))
 		}
-		endpoints := of[struct{ ServiceName any }](t, tpl, "AWS::EC2::VPCEndpoint")
+		endpoints := stacktest.Of[struct{ ServiceName any }](t, tpl, "AWS::EC2::VPCEndpoint")
 		if len(endpoints) != 1 {
 			t.Errorf("%d endpoints", len(endpoints))
 		}
 		for _, e := range endpoints {
-			if !strings.HasSuffix(text(e.ServiceName), ".dynamodb") {
-				t.Errorf("an endpoint of %s", text(e.ServiceName))
+			if !strings.HasSuffix(stacktest.Text(e.ServiceName), ".dynamodb") {
+				t.Errorf("an endpoint of %s", stacktest.Text(e.ServiceName))
 			}
 		}
-		flows := of[flowLog](t, tpl, "AWS::EC2::FlowLog")
-		for network := range of[any](t, tpl, "AWS::EC2::VPC") {
-			if !slices.ContainsFunc(slices.Collect(maps.Values(flows)), func(f flowLog) bool { return ref(f.ResourceID) == network && f.TrafficType == "ALL" }) {
+		flows := stacktest.Of[flowLog](t, tpl, "AWS::EC2::FlowLog")
+		for network := range stacktest.Of[any](t, tpl, "AWS::EC2::VPC") {
+			if !slices.ContainsFunc(slices.Collect(maps.Values(flows)), func(f flowLog) bool { return stacktest.ID(f.ResourceID) == network && f.TrafficType == "ALL" }) {
 				t.Errorf("%s: nobody notes what passes", network)
 			}
 		}
-		for name, x := range of[service](t, tpl, "AWS::ECS::Service") {
+		for name, x := range stacktest.Of[service](t, tpl, "AWS::ECS::Service") {
 			n := x.NetworkConfiguration.AwsvpcConfiguration
-			if len(n.Subnets) != 2 || len(n.SecurityGroups) != 1 || groups[id(text(n.SecurityGroups[0]))].SecurityGroupEgress == nil || n.AssignPublicIP != "ENABLED" {
+			if len(n.Subnets) != 2 || len(n.SecurityGroups) != 1 || groups[stacktest.ID(n.SecurityGroups[0])].SecurityGroupEgress == nil || n.AssignPublicIP != "ENABLED" {
 				t.Errorf("%s runs in %+v", name, n)
 			}
 		}
-		for name, x := range of[cluster](t, tpl, "AWS::ECS::Cluster") {
+		for name, x := range stacktest.Of[cluster](t, tpl, "AWS::ECS::Cluster") {
 			if !slices.Contains(x.ClusterSettings, nameValue{"containerInsights", "enabled"}) {
 				t.Errorf("%s: no insights: %+v", name, x)
 			}
@@ -211,14 +202,14 @@ func TestNobodyComesIntoTheNetwork(t *testing.T) {
 }
 
 func TestWorkersScaleWithTheirQueue(t *testing.T) {
-	forEach(t, func(t *testing.T, tpl template, system topology.Topology, _ setting.Settings) {
-		targets, policies, alarms := of[target](t, tpl, "AWS::ApplicationAutoScaling::ScalableTarget"), of[scaling](t, tpl, "AWS::ApplicationAutoScaling::ScalingPolicy"), of[alarm](t, tpl, "AWS::CloudWatch::Alarm")
-		services := of[service](t, tpl, "AWS::ECS::Service")
+	forEach(t, func(t *testing.T, tpl stacktest.Template, system topology.Topology, _ setting.Settings) {
+		targets, policies, alarms := stacktest.Of[target](t, tpl, "AWS::ApplicationAutoScaling::ScalableTarget"), stacktest.Of[scaling](t, tpl, "AWS::ApplicationAutoScaling::ScalingPolicy"), stacktest.Of[alarm](t, tpl, "AWS::CloudWatch::Alarm")
+		services := stacktest.Of[service](t, tpl, "AWS::ECS::Service")
 		for _, w := range system.Workers {
 			own, _ := named(t, services, w.Name)
 			var bounds string
 			for name, x := range targets {
-				if strings.HasSuffix(text(x.ResourceID), "/${"+own+".Name}") {
+				if strings.HasSuffix(stacktest.Text(x.ResourceID), "/${"+own+".Name}") {
 					bounds = name
 					if x.MinCapacity != 1 || x.MaxCapacity != w.Instances || x.ServiceNamespace != "ecs" || x.ScalableDimension != "ecs:service:DesiredCount" {
 						t.Errorf("%s: %+v, want 1 to %d tasks", w.Name, x, w.Instances)
@@ -231,11 +222,11 @@ func TestWorkersScaleWithTheirQueue(t *testing.T) {
 			// What changes the number of tasks, by the metrics that it goes by.
 			changes := map[string][]step{}
 			for name, p := range policies {
-				if ref(p.ScalingTargetID) != bounds {
+				if stacktest.ID(p.ScalingTargetID) != bounds {
 					continue
 				}
 				for _, a := range alarms {
-					if len(a.AlarmActions) == 1 && ref(a.AlarmActions[0]) == name {
+					if len(a.AlarmActions) == 1 && stacktest.ID(a.AlarmActions[0]) == name {
 						changes[strings.Join(a.metrics(t, w.Environment["FANOUT_QUEUE_URL"].Name), ", ")] = p.StepScalingPolicyConfiguration.StepAdjustments
 						if a.TreatMissingData != "notBreaching" || p.StepScalingPolicyConfiguration.Cooldown < 60 {
 							t.Errorf("%s: tasks change where nothing is known, or before the last change shows: %+v", w.Name, a)
@@ -280,42 +271,26 @@ func TestWithoutWorkersThereIsNoNetwork(t *testing.T) {
 }
 
 // synths are the templates by the settings: each takes a second, and nobody changes it.
-var synths = map[string]template{}
+var synths = map[string]stacktest.Template{}
 
 // synth is the stack of a deployment.
-func synth(t *testing.T, c context) (template, topology.Topology, setting.Settings) {
+func synth(t *testing.T, c context) (stacktest.Template, topology.Topology, setting.Settings) {
 	t.Helper()
-	defer func() {
-		if fault := recover(); fault != nil { // as the CDK reports what it does not like
-			t.Fatalf("synth: %v", fault)
-		}
-	}()
-	settings, err := setting.Read(func(name string) string { return c[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := stacktest.Settings(t, c)
 	system := settings.Topology()
-	if tpl, ok := synths[fmt.Sprint(c)]; ok {
-		return tpl, system, settings
+	if made, ok := synths[fmt.Sprint(c)]; ok {
+		return made, system, settings
 	}
 	folder := t.TempDir()
-	out := filepath.Join(folder, "out")
-	a := awscdk.NewApp(&awscdk.AppProps{Outdir: &out, AnalyticsReporting: jsii.Bool(false)})
-	s := experience.New(a, settings.Named(experience.Name), system, experience.Props{
-		Settings: settings, Data: data.New(a, settings.Named(data.Name), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
-		Program: func(command string) string { return program(t, folder, command) },
-		Image:   func(command string) string { return image(t, folder, command) },
+	made := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
+		return experience.New(a, settings.Named(experience.Name), system, experience.Props{
+			Settings: settings, Data: data.New(a, settings.Named(data.Name), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
+			Program: func(command string) string { return program(t, folder, command) },
+			Image:   func(command string) string { return image(t, folder, command) },
+		})
 	})
-	content, err := json.Marshal(assertions.Template_FromStack(s, nil).ToJSON())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tpl template
-	if err := json.Unmarshal(content, &tpl); err != nil {
-		t.Fatal(err)
-	}
-	synths[fmt.Sprint(c)] = tpl
-	return tpl, system, settings
+	synths[fmt.Sprint(c)] = made
+	return made, system, settings
 }
 
 func program(t *testing.T, folder, command string) string {
@@ -344,14 +319,6 @@ func image(t *testing.T, folder, command string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-type template struct {
-	Resources map[string]struct {
-		Type       string
-		Properties map[string]any
-		DependsOn  []string
-	}
 }
 
 // The properties that tests look at, as the template has them. What may be worked out only when it is deployed is any.
@@ -462,27 +429,6 @@ func (a alarm) metrics(t *testing.T, queue string) []string {
 	return names
 }
 
-// of are the resources of a type, by their logical ids.
-func of[T any](t *testing.T, tpl template, kind string) map[string]T {
-	t.Helper()
-	all := map[string]T{}
-	for name, x := range tpl.Resources {
-		if x.Type != kind {
-			continue
-		}
-		content, err := json.Marshal(x.Properties)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var properties T
-		if err := json.Unmarshal(content, &properties); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		all[name] = properties
-	}
-	return all
-}
-
 func named(t *testing.T, all map[string]service, name string) (string, service) {
 	t.Helper()
 	for id, x := range all {
@@ -493,50 +439,3 @@ func named(t *testing.T, all map[string]service, name string) (string, service) 
 	t.Fatalf("no service %s", name)
 	return "", service{}
 }
-
-// text is a value in which what a resource is or has stands as ${id} or ${id.attribute}.
-func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case map[string]any:
-		if r, ok := v["Ref"].(string); ok {
-			return "${" + r + "}"
-		}
-		if get, ok := v["Fn::GetAtt"].([]any); ok {
-			return fmt.Sprintf("${%v.%v}", get...)
-		}
-		if join, ok := v["Fn::Join"].([]any); ok {
-			return strings.Join(texts(join[1]), text(join[0]))
-		}
-		if sub, ok := v["Fn::Sub"].(string); ok {
-			return sub
-		}
-		if from, ok := v["Fn::ImportValue"].(string); ok {
-			return "${" + from + "}"
-		}
-	}
-	return fmt.Sprint(value)
-}
-
-// texts are those of a list, or of what stands for a list of one.
-func texts(value any) []string {
-	many, ok := value.([]any)
-	if !ok {
-		return []string{text(value)}
-	}
-	var all []string
-	for _, v := range many {
-		all = append(all, text(v))
-	}
-	return all
-}
-
-// id is the logical id in a text that is one resource, or an attribute of one.
-func id(text string) string {
-	inner := strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}")
-	name, _, _ := strings.Cut(inner, ".")
-	return name
-}
-
-func ref(value any) string { return id(text(value)) }

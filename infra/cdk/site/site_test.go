@@ -15,24 +15,15 @@ import (
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/iops-dashboard/live/infra/cdk/data"
 	"github.com/iops-dashboard/live/infra/cdk/experience"
-	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/cdk/site"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		defer jsii.Close()
-		if err := os.Setenv("CDK_VALIDATION", "false"); err != nil { // it takes long, and is another test's
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
 type context map[string]string
 
@@ -108,22 +99,22 @@ func TestSiteIsReadByHTTPSOnly(t *testing.T) {
 func TestBucketIsPrivate(t *testing.T) {
 	tpl := synth(t, nil)
 	d := distribution(t, tpl)
-	if len(d.Origins) != 1 || tpl.Resources[ref(d.Origins[0].OriginAccessControlID)].Type != "AWS::CloudFront::OriginAccessControl" {
+	if len(d.Origins) != 1 || tpl.Resources[stacktest.ID(d.Origins[0].OriginAccessControlID)].Type != "AWS::CloudFront::OriginAccessControl" {
 		t.Fatalf("origins: %+v", d.Origins)
 	}
-	for name, x := range of[control](t, tpl, "AWS::CloudFront::OriginAccessControl") {
+	for name, x := range stacktest.Of[control](t, tpl, "AWS::CloudFront::OriginAccessControl") {
 		if c := x.OriginAccessControlConfig; c.SigningBehavior != "always" || c.SigningProtocol != "sigv4" || c.OriginAccessControlOriginType != "s3" {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
-	files := id(text(d.Origins[0].DomainName))
-	buckets := of[bucket](t, tpl, "AWS::S3::Bucket")
+	files := stacktest.ID(d.Origins[0].DomainName)
+	buckets := stacktest.Of[bucket](t, tpl, "AWS::S3::Bucket")
 	for name, x := range buckets {
 		if x.PublicAccessBlockConfiguration != (block{true, true, true, true}) || len(x.BucketEncryption.ServerSideEncryptionConfiguration) != 1 {
 			t.Errorf("%s: %+v", name, x)
 		}
 		if allowed := grants(t, tpl, name, "Deny"); !slices.ContainsFunc(allowed, func(s statement) bool {
-			return text(s.Action) == "s3:*" && fmt.Sprint(s.Condition) == "map[Bool:map[aws:SecureTransport:false]]"
+			return stacktest.Text(s.Action) == "s3:*" && fmt.Sprint(s.Condition) == "map[Bool:map[aws:SecureTransport:false]]"
 		}) {
 			t.Errorf("%s: lets in who does not use TLS: %+v", name, allowed)
 		}
@@ -135,14 +126,14 @@ func TestBucketIsPrivate(t *testing.T) {
 		}
 	}
 	x := buckets[files]
-	if x.VersioningConfiguration.Status != "Enabled" || buckets[ref(x.LoggingConfiguration.DestinationBucketName)].LifecycleConfiguration.Rules == nil {
+	if x.VersioningConfiguration.Status != "Enabled" || buckets[stacktest.ID(x.LoggingConfiguration.DestinationBucketName)].LifecycleConfiguration.Rules == nil {
 		t.Errorf("the files: %+v", x)
 	}
 	self := "distribution/${" + distributionID(t, tpl) + "}"
 	allowed := grants(t, tpl, files, "Allow")
 	for _, s := range allowed {
 		condition, _ := s.Condition["StringEquals"].(map[string]any)
-		if text(s.Principal["Service"]) != "cloudfront.amazonaws.com" || !strings.HasSuffix(text(condition["aws:SourceArn"]), self) {
+		if stacktest.Text(s.Principal["Service"]) != "cloudfront.amazonaws.com" || !strings.HasSuffix(stacktest.Text(condition["aws:SourceArn"]), self) {
 			t.Errorf("%+v: want this distribution only", s)
 		}
 	}
@@ -157,15 +148,15 @@ func TestBucketIsPrivate(t *testing.T) {
 func TestLogsTakeLinesOfTheFilesOnly(t *testing.T) {
 	tpl := synth(t, context{"stage": "integration"})
 	d := distribution(t, tpl)
-	files := id(text(d.Origins[0].DomainName))
-	name := place(text(of[bucket](t, tpl, "AWS::S3::Bucket")[files].BucketName))
+	files := stacktest.ID(d.Origins[0].DomainName)
+	name := place(stacktest.Text(stacktest.Of[bucket](t, tpl, "AWS::S3::Bucket")[files].BucketName))
 	if len(name) > 63 {
 		t.Errorf("%s has %d characters, more than S3 allows", name, len(name))
 	}
 	var from []string
-	for _, s := range grants(t, tpl, ref(d.Logging.Bucket), "Allow") {
+	for _, s := range grants(t, tpl, stacktest.ID(d.Logging.Bucket), "Allow") {
 		equals, _ := s.Condition["ArnEquals"].(map[string]any)
-		from = append(from, text(s.Action)+" "+place(text(equals["aws:SourceArn"])))
+		from = append(from, stacktest.Text(s.Action)+" "+place(stacktest.Text(equals["aws:SourceArn"])))
 	}
 	if !slices.Equal(from, []string{"s3:PutObject arn:aws:s3:::" + name}) {
 		t.Errorf("lines come by %v, want them from %s", from, name)
@@ -177,8 +168,8 @@ func TestLogsTakeLinesOfTheFilesOnly(t *testing.T) {
 
 func TestBucketsWhenTheStackGoes(t *testing.T) {
 	tpl := synth(t, nil)
-	files := id(text(distribution(t, tpl).Origins[0].DomainName))
-	for name := range of[any](t, tpl, "AWS::S3::Bucket") {
+	files := stacktest.ID(distribution(t, tpl).Origins[0].DomainName)
+	for name := range stacktest.Of[any](t, tpl, "AWS::S3::Bucket") {
 		want := map[bool]string{true: "Delete", false: "Retain"}[name == files]
 		if got := tpl.Resources[name].DeletionPolicy; got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
@@ -236,21 +227,21 @@ func TestPageMayConnectToItsServersOnly(t *testing.T) {
 func TestPageMayConnectToWhereUsersSignIn(t *testing.T) {
 	for _, stage := range []string{"prod", "dev"} {
 		c := context{"stage": stage}
-		settings := read(t, c)
+		settings := stacktest.Settings(t, c)
 		system := settings.Topology()
-		made := synthOf(t, func(a awscdk.App) awscdk.Stack {
+		made := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
 			return experience.New(a, settings.Named(experience.Name), system, experience.Props{
 				Settings: settings, Data: data.New(a, settings.Named(data.Name), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
 				Program: func(string) string { return t.TempDir() },
 			})
 		})
-		domains := of[struct{ Domain any }](t, made, "AWS::Cognito::UserPoolDomain")
+		domains := stacktest.Of[struct{ Domain any }](t, made, "AWS::Cognito::UserPoolDomain")
 		if len(domains) != 1 {
 			t.Fatalf("%s: %d domains", stage, len(domains))
 		}
 		sources := strings.Fields(directives(t, synth(t, c))["connect-src"])
 		for _, x := range domains {
-			if want := "https://" + place(text(x.Domain)) + ".auth.ap-southeast-1.amazoncognito.com"; !slices.Contains(sources, want) {
+			if want := "https://" + place(stacktest.Text(x.Domain)) + ".auth.ap-southeast-1.amazoncognito.com"; !slices.Contains(sources, want) {
 				t.Errorf("%s: the page may connect to %v, not to %s", stage, sources, want)
 			}
 		}
@@ -260,9 +251,9 @@ func TestPageMayConnectToWhereUsersSignIn(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	tpl := synth(t, nil)
 	d := distribution(t, tpl)
-	policies := of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy")
+	policies := stacktest.Of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy")
 	for _, b := range append(d.CacheBehaviors, d.DefaultCacheBehavior) {
-		p, ok := policies[ref(b.ResponseHeadersPolicyID)]
+		p, ok := policies[stacktest.ID(b.ResponseHeadersPolicyID)]
 		if !ok {
 			t.Errorf("%q: no headers", b.PathPattern)
 			continue
@@ -295,7 +286,7 @@ func TestSystemsFitIntoOneAccount(t *testing.T) {
 			default:
 				continue
 			}
-			got := text(given)
+			got := stacktest.Text(given)
 			if !strings.HasSuffix(got, "-${AWS::Region}") || (stage != "prod") != strings.Contains(got, stage) || len(place(got)) > 64 {
 				t.Errorf("%s: its name is %q", name, got)
 			}
@@ -306,11 +297,11 @@ func TestSystemsFitIntoOneAccount(t *testing.T) {
 func TestOutputs(t *testing.T) {
 	tpl := synth(t, nil)
 	d := distributionID(t, tpl)
-	files := id(text(distribution(t, tpl).Origins[0].DomainName))
+	files := stacktest.ID(distribution(t, tpl).Origins[0].DomainName)
 	for name, want := range map[string]string{
 		"SiteURL": "https://${" + d + ".DomainName}", "SiteBucket": "${" + files + "}", "DistributionId": "${" + d + "}",
 	} {
-		if got := text(tpl.Outputs[name].Value); got != want {
+		if got := stacktest.Text(tpl.Outputs[name].Value); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
@@ -329,17 +320,17 @@ type answer struct {
 	body, cache string
 }
 
-func newEdge(t *testing.T, tpl template, files map[string]string) edge {
+func newEdge(t *testing.T, tpl stacktest.Template, files map[string]string) edge {
 	t.Helper()
 	e := edge{d: distribution(t, tpl), code: map[string]string{}, files: files}
-	for name, f := range of[function](t, tpl, "AWS::CloudFront::Function") {
+	for name, f := range stacktest.Of[function](t, tpl, "AWS::CloudFront::Function") {
 		if f.FunctionConfig.Runtime != "cloudfront-js-2.0" || !f.AutoPublish || len(f.FunctionCode) > 10_240 {
 			t.Errorf("%s: %+v", name, f)
 		}
 		e.code[name] = f.FunctionCode
 	}
-	for _, s := range grants(t, tpl, id(text(e.d.Origins[0].DomainName)), "Allow") {
-		e.lists = e.lists || text(s.Action) == "s3:ListBucket"
+	for _, s := range grants(t, tpl, stacktest.ID(e.d.Origins[0].DomainName), "Allow") {
+		e.lists = e.lists || stacktest.Text(s.Action) == "s3:ListBucket"
 	}
 	return e
 }
@@ -377,9 +368,9 @@ func (e edge) run(t *testing.T, b behaviour, kind string, event map[string]any) 
 		if f.EventType != kind {
 			continue
 		}
-		code, ok := e.code[id(text(f.FunctionARN))]
+		code, ok := e.code[stacktest.ID(f.FunctionARN)]
 		if !ok {
-			t.Fatalf("%s: no function %s", kind, text(f.FunctionARN))
+			t.Fatalf("%s: no function %s", kind, stacktest.Text(f.FunctionARN))
 		}
 		input, err := json.Marshal(map[string]any{"code": code, "event": event})
 		if err != nil {
@@ -410,11 +401,11 @@ func fault(err error) []byte {
 }
 
 // directives are those of the policy, with all that is known only when it is deployed in place.
-func directives(t *testing.T, tpl template) map[string]string {
+func directives(t *testing.T, tpl stacktest.Template) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, p := range of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy") {
-		for _, part := range strings.Split(place(text(p.ResponseHeadersPolicyConfig.SecurityHeadersConfig.ContentSecurityPolicy.ContentSecurityPolicy)), "; ") {
+	for _, p := range stacktest.Of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy") {
+		for _, part := range strings.Split(place(stacktest.Text(p.ResponseHeadersPolicyConfig.SecurityHeadersConfig.ContentSecurityPolicy.ContentSecurityPolicy)), "; ") {
 			name, sources, _ := strings.Cut(part, " ")
 			all[name] = sources
 		}
@@ -459,59 +450,21 @@ func literal(e ast.Expr) string {
 	return ""
 }
 
-func read(t *testing.T, c context) setting.Settings {
-	t.Helper()
-	settings, err := setting.Read(func(name string) string { return c[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return settings
-}
-
 // synths are the templates by the settings: nobody changes them.
-var synths = map[string]template{}
+var synths = map[string]stacktest.Template{}
 
 // synth is the template of a site.
-func synth(t *testing.T, c context) template {
+func synth(t *testing.T, c context) stacktest.Template {
 	t.Helper()
 	if tpl, ok := synths[fmt.Sprint(c)]; ok {
 		return tpl
 	}
-	settings := read(t, c)
-	tpl := synthOf(t, func(a awscdk.App) awscdk.Stack {
+	settings := stacktest.Settings(t, c)
+	tpl := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
 		return site.New(a, settings.Named(site.Name), site.Props{Settings: settings})
 	})
 	synths[fmt.Sprint(c)] = tpl
 	return tpl
-}
-
-func synthOf(t *testing.T, stack func(awscdk.App) awscdk.Stack) (tpl template) {
-	t.Helper()
-	defer func() {
-		if fault := recover(); fault != nil { // as the CDK reports what it does not like
-			t.Fatalf("synth: %v", fault)
-		}
-	}()
-	out := t.TempDir()
-	a := awscdk.NewApp(&awscdk.AppProps{Outdir: &out, AnalyticsReporting: jsii.Bool(false)})
-	content, err := json.Marshal(assertions.Template_FromStack(stack(a), nil).ToJSON())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(content, &tpl); err != nil {
-		t.Fatal(err)
-	}
-	return tpl
-}
-
-type template struct {
-	Resources map[string]struct {
-		Type           string
-		Properties     map[string]any
-		DependsOn      []string
-		DeletionPolicy string
-	}
-	Outputs map[string]struct{ Value any }
 }
 
 // The properties that tests look at, as the template has them. What may be worked out only when it is deployed is any.
@@ -614,14 +567,14 @@ func (s *statement) UnmarshalJSON(content []byte) error {
 }
 
 // grants are the statements of a bucket's policy.
-func grants(t *testing.T, tpl template, bucket, effect string) (all []statement) {
+func grants(t *testing.T, tpl stacktest.Template, bucket, effect string) (all []statement) {
 	t.Helper()
-	for _, p := range of[struct {
+	for _, p := range stacktest.Of[struct {
 		Bucket         any
 		PolicyDocument struct{ Statement []statement }
 	}](t, tpl, "AWS::S3::BucketPolicy") {
 		for _, s := range p.PolicyDocument.Statement {
-			if ref(p.Bucket) == bucket && s.Effect == effect {
+			if stacktest.ID(p.Bucket) == bucket && s.Effect == effect {
 				all = append(all, s)
 			}
 		}
@@ -632,8 +585,8 @@ func grants(t *testing.T, tpl template, bucket, effect string) (all []statement)
 // actions are what statements permit on what.
 func actions(all []statement) (lines []string) {
 	for _, s := range all {
-		for _, action := range texts(s.Action) {
-			for _, on := range texts(s.Resource) {
+		for _, action := range stacktest.Texts(s.Action) {
+			for _, on := range stacktest.Texts(s.Resource) {
 				lines = append(lines, action+" on "+on)
 			}
 		}
@@ -642,39 +595,18 @@ func actions(all []statement) (lines []string) {
 	return lines
 }
 
-func distribution(t *testing.T, tpl template) config {
+func distribution(t *testing.T, tpl stacktest.Template) config {
 	t.Helper()
-	return of[struct{ DistributionConfig config }](t, tpl, "AWS::CloudFront::Distribution")[distributionID(t, tpl)].DistributionConfig
+	return stacktest.Of[struct{ DistributionConfig config }](t, tpl, "AWS::CloudFront::Distribution")[distributionID(t, tpl)].DistributionConfig
 }
 
-func distributionID(t *testing.T, tpl template) string {
+func distributionID(t *testing.T, tpl stacktest.Template) string {
 	t.Helper()
-	for name := range of[any](t, tpl, "AWS::CloudFront::Distribution") {
+	for name := range stacktest.Of[any](t, tpl, "AWS::CloudFront::Distribution") {
 		return name
 	}
 	t.Fatal("no distribution")
 	return ""
-}
-
-// of are the resources of a type, by their logical ids.
-func of[T any](t *testing.T, tpl template, kind string) map[string]T {
-	t.Helper()
-	all := map[string]T{}
-	for name, x := range tpl.Resources {
-		if x.Type != kind {
-			continue
-		}
-		content, err := json.Marshal(x.Properties)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var properties T
-		if err := json.Unmarshal(content, &properties); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		all[name] = properties
-	}
-	return all
 }
 
 // at is what is found by these names, one in the other.
@@ -686,49 +618,9 @@ func at(value any, names ...string) any {
 	return value
 }
 
-// text is a value in which what a resource is or has stands as ${id} or ${id.attribute}.
-func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case map[string]any:
-		if r, ok := v["Ref"].(string); ok {
-			return "${" + r + "}"
-		}
-		if get, ok := v["Fn::GetAtt"].([]any); ok {
-			return fmt.Sprintf("${%v.%v}", get...)
-		}
-		if join, ok := v["Fn::Join"].([]any); ok {
-			return strings.Join(texts(join[1]), text(join[0]))
-		}
-	}
-	return fmt.Sprint(value)
-}
-
-// texts are those of a list, or of what stands for a list of one.
-func texts(value any) []string {
-	many, ok := value.([]any)
-	if !ok {
-		return []string{text(value)}
-	}
-	var all []string
-	for _, v := range many {
-		all = append(all, text(v))
-	}
-	return all
-}
-
 // place puts in what is the deployment's place.
 func place(text string) string {
 	return strings.NewReplacer(
 		"${AWS::AccountId}", "111122223333", "${AWS::Region}", "ap-southeast-1", "${AWS::URLSuffix}", "amazonaws.com", "${AWS::Partition}", "aws",
 	).Replace(text)
 }
-
-// id is the logical id in a text that is one resource, or an attribute of one.
-func id(text string) string {
-	name, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(text, "${"), "}"), ".")
-	return name
-}
-
-func ref(value any) string { return id(text(value)) }

@@ -5,38 +5,21 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/iops-dashboard/live/infra/cdk/setting"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 	"github.com/iops-dashboard/live/infra/cdk/watch"
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-// scratch is where the stacks of this run are synthesised.
-var scratch string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	defer jsii.Close()
-	var err error
-	if scratch, err = os.MkdirTemp("", "watch-"); err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	if err := os.Setenv("CDK_VALIDATION", "false"); err != nil { // its templates are validated with all others
-		panic(err)
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
 // variants are the systems that are watched here, by the context that asks for them.
 var variants = map[string]map[string]string{
@@ -56,14 +39,9 @@ var variants = map[string]map[string]string{
 type stack struct {
 	settings  setting.Settings
 	system    topology.Topology
-	resources map[string]resource
+	resources map[string]stacktest.Resource
 	alarms    map[string]alarm // by name
 	dashboard dashboard
-}
-
-type resource struct {
-	Type       string
-	Properties map[string]any
 }
 
 // alarm is an alarm as CloudFormation reads it.
@@ -141,74 +119,30 @@ func synth(t *testing.T, variant string) *stack {
 	if stacks[variant] != nil {
 		return stacks[variant]
 	}
-	defer func() {
-		if fault := recover(); fault != nil { // as the CDK reports what it does not like
-			t.Fatalf("%s: %v", variant, fault)
-		}
-	}()
-	settings, err := setting.Read(func(name string) string { return variants[variant][name] })
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := stacktest.Settings(t, variants[variant])
 	s := &stack{settings: settings, system: settings.Topology(), alarms: map[string]alarm{}}
-	folder := filepath.Join(scratch, variant)
-	made := watch.New(awscdk.NewApp(&awscdk.AppProps{Outdir: &folder}), settings.Named(watch.Name), s.system, watch.Props{
-		Settings: settings, SocketAPI: jsii.String("socketid"), HTTPAPI: jsii.String("httpid"),
-	})
-	reread(t, *assertions.Template_FromStack(made, nil).ToJSON(), &struct {
-		Resources *map[string]resource
-	}{&s.resources})
+	s.resources = stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
+		return watch.New(a, settings.Named(watch.Name), s.system, watch.Props{
+			Settings: settings, SocketAPI: jsii.String("socketid"), HTTPAPI: jsii.String("httpid"),
+		})
+	}).Resources
 	for id, r := range s.resources {
 		switch r.Type {
 		case "AWS::CloudWatch::Alarm":
 			a := alarm{id: id}
-			reread(t, r.Properties, &a)
+			stacktest.Reread(t, r.Properties, &a)
 			if _, taken := s.alarms[a.AlarmName]; taken {
 				t.Errorf("%s: two alarms are called %s", variant, a.AlarmName)
 			}
 			s.alarms[a.AlarmName] = a
 		case "AWS::CloudWatch::Dashboard":
-			if err := json.Unmarshal([]byte(text(r.Properties["DashboardBody"])), &s.dashboard); err != nil {
+			if err := json.Unmarshal([]byte(stacktest.Text(r.Properties["DashboardBody"])), &s.dashboard); err != nil {
 				t.Fatalf("%s: the dashboard is no JSON: %v", variant, err)
 			}
 		}
 	}
 	stacks[variant] = s
 	return s
-}
-
-// reread has one form of a value from another.
-func reread(t *testing.T, from, to any) {
-	t.Helper()
-	content, err := json.Marshal(from)
-	if err == nil {
-		err = json.Unmarshal(content, to)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// text is a text of a template, with {name} for what only CloudFormation knows.
-func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case map[string]any:
-		if parts, ok := v["Fn::Join"].([]any); ok {
-			var all []string
-			for _, part := range parts[1].([]any) {
-				all = append(all, text(part))
-			}
-			return strings.Join(all, parts[0].(string))
-		}
-		for _, name := range []string{"Ref", "Fn::GetAtt"} {
-			if v[name] != nil {
-				return fmt.Sprint("{", v[name], "}")
-			}
-		}
-	}
-	return fmt.Sprint(value)
 }
 
 // each runs a test on each variant.
@@ -537,12 +471,12 @@ func TestBellLetsCloudWatchIn(t *testing.T) {
 						}
 					}
 				}
-				reread(t, r.Properties, &p)
+				stacktest.Reread(t, r.Properties, &p)
 				for _, x := range p.PolicyDocument.Statement {
 					said := fmt.Sprintf("%s %v", x.Action, x.Principal)
 					for _, test := range slices.Sorted(maps.Keys(x.Condition)) {
 						for _, key := range slices.Sorted(maps.Keys(x.Condition[test])) {
-							said += fmt.Sprintf(" %s %s %s", test, key, text(x.Condition[test][key]))
+							said += fmt.Sprintf(" %s %s %s", test, key, stacktest.Text(x.Condition[test][key]))
 						}
 					}
 					if x.Effect == "Allow" {
@@ -555,7 +489,7 @@ func TestBellLetsCloudWatchIn(t *testing.T) {
 				subscribed = append(subscribed, fmt.Sprint(r.Properties["Protocol"], " ", r.Properties["Endpoint"]))
 			}
 		}
-		if want := []string{"sns:Publish map[Service:cloudwatch.amazonaws.com] ArnLike aws:SourceArn arn:{AWS::Partition}:cloudwatch:{AWS::Region}:{AWS::AccountId}:alarm:iops-dashboard-* StringEquals aws:SourceAccount {AWS::AccountId}"}; !slices.Equal(allowed, want) {
+		if want := []string{"sns:Publish map[Service:cloudwatch.amazonaws.com] ArnLike aws:SourceArn arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:iops-dashboard-* StringEquals aws:SourceAccount ${AWS::AccountId}"}; !slices.Equal(allowed, want) {
 			t.Errorf("%s: it lets in %q", variant, allowed)
 		}
 		if want := []string{"sns:Publish * Bool aws:SecureTransport false"}; !slices.Equal(refused, want) {
@@ -617,7 +551,7 @@ func TestDashboardReadsAsDataFlows(t *testing.T) {
 			t.Errorf("it reads %q", heads)
 		}
 		for name, a := range s.alarms {
-			if n := shown["{["+a.id+" Arn]}"]; n != 1 {
+			if n := shown["${"+a.id+".Arn}"]; n != 1 {
 				t.Errorf("%s is on it %d times", name, n)
 			}
 		}
