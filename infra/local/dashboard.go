@@ -8,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/iops-dashboard/live/infra/topology"
 )
 
 // pageConfig is what the page learns at run time, from config.json.
@@ -23,31 +25,26 @@ type signIn struct {
 	ClientID string `json:"clientId"`
 }
 
-// sources are the origins of the servers that the page talks to, as a policy names them.
-func (c pageConfig) sources() string {
+// sources are the origins of the servers that the page talks to.
+func (c pageConfig) sources() []string {
 	servers := []string{c.WebSocketURL, c.APIURL}
 	if c.SignIn != nil {
 		servers = append(servers, c.SignIn.Issuer)
 	}
-	text := "'self'"
+	var all []string
 	for _, server := range servers {
 		if u, err := url.Parse(server); err == nil && u.Host != "" {
-			text += " " + u.Scheme + "://" + u.Host
+			all = append(all, u.Scheme+"://"+u.Host)
 		}
 	}
-	return text
+	return all
 }
 
 // dashboard serves the built page and its runtime configuration, with the headers that it gets
 // in the cloud.
 func dashboard(dist string, config pageConfig) http.Handler {
 	files := http.FileServer(http.Dir(dist))
-	policy := strings.Join([]string{
-		"default-src 'self'", "connect-src " + config.sources(), "img-src 'self' data:",
-		// Emotion, which MUI styles with, inserts style elements.
-		"style-src 'self' 'unsafe-inline'",
-		"base-uri 'none'", "frame-ancestors 'none'", "form-action 'none'", "object-src 'none'",
-	}, "; ")
+	policy := topology.PagePolicy(config.sources())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

@@ -28,12 +28,12 @@ func New(a awscdk.App, s setting.Settings, assets Assets) error {
 	props := func() awscdk.StackProps {
 		return awscdk.StackProps{Tags: &map[string]*string{"system": jsii.String("iops-dashboard"), "stage": &s.Stage}}
 	}
-	tables := data.New(a, s.Named(data.Name), system, props())
-	page := site.New(a, s.Named(site.Name), site.Props{StackProps: props(), Settings: s})
-	live := experience.New(a, s.Named(experience.Name), system, experience.Props{
+	tables := data.New(a, s.Named(setting.DataStack), system, props())
+	page := site.New(a, s.Named(setting.SiteStack), site.Props{StackProps: props(), Settings: s})
+	live := experience.New(a, s.Named(setting.ExperienceStack), system, experience.Props{
 		StackProps: props(), Settings: s, Data: tables, SiteURL: page.URL(), Program: assets.Program, Image: assets.Image,
 	})
-	watch.New(a, s.Named(watch.Name), system, watch.Props{
+	watch.New(a, s.Named(setting.WatchStack), system, watch.Props{
 		StackProps: props(), Settings: s, SocketAPI: live.SocketAPI(), HTTPAPI: live.HTTPAPI(),
 	})
 	return nil

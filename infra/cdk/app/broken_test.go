@@ -250,6 +250,8 @@ var broken = []struct {
 
 	{promise: "pages may use the methods that routes have", want: "refused by route $default", plant: sets("AWS::ApiGatewayV2::Route", "GET /metrics", "$default", "RouteKey")},
 	{promise: "pages may use the methods that routes have", want: "pages may use [GET]", plant: sets("AWS::ApiGatewayV2::Api", "CorsConfiguration", []any{"GET"}, "CorsConfiguration", "AllowMethods")},
+	{promise: "pages may use the methods that routes have", want: "pages may use [GET PATCH POST]", plant: sets("AWS::ApiGatewayV2::Api", "CorsConfiguration", []any{"GET", "PATCH", "POST"}, "CorsConfiguration", "AllowMethods")},
+	{promise: "pages may use the methods that routes have", want: "pages may use [GET POST], and routes have [GET]", plant: removes("AWS::ApiGatewayV2::Route", "POST /tickets")},
 
 	{promise: "what is watched is there, and what rests is", want: "watches QueueName elsewhere", plant: replaces("AWS::CloudWatch::Alarm", `"iops-dashboard-quarantine"`, `"iops-dashboard-quarantine"`, `"elsewhere"`)},
 	{promise: "what is watched is there, and what rests is", want: "iops-dashboard-failures: messages rest there", plant: removes("AWS::CloudWatch::Alarm", `"iops-dashboard-failures"`)},

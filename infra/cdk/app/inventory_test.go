@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/iops-dashboard/live/infra/cdk/experience"
-	"github.com/iops-dashboard/live/infra/cdk/watch"
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
@@ -257,7 +256,7 @@ func (c *cloud) found() []string {
 			l.add("%s %s", kind, x)
 		}
 	}
-	watching := c.settings.Named(watch.Name)
+	watching := c.settings.Named(setting.WatchStack)
 	for _, x := range c.of("AWS::SNS::Topic") {
 		if x.stack != watching {
 			l.add("topic %s", x)
@@ -270,7 +269,7 @@ func (c *cloud) found() []string {
 		})
 	}
 	for _, x := range c.of("AWS::S3::Bucket") {
-		if x.stack == c.settings.Named(experience.Name) {
+		if x.stack == c.settings.Named(setting.ExperienceStack) {
 			l.add("store %+v", topology.Store{
 				Name: storeName(x.text("BucketName")), Queue: last(x.text("NotificationConfiguration", "QueueConfigurations", "0", "Queue")),
 			})

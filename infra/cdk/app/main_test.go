@@ -117,7 +117,7 @@ func synthesise(variant string) (c *cloud, err error) {
 	}
 	c = &cloud{variant: variant, settings: settings, folder: filepath.Join(scratch, variant)}
 	a := awscdk.NewApp(&awscdk.AppProps{Outdir: &c.folder, Context: &context, AnalyticsReporting: jsii.Bool(false)})
-	if err := app.New(a, settings, assets{filepath.Join(scratch, "assets")}); err != nil {
+	if err := app.New(a, settings, stacktest.Assets{Folder: filepath.Join(scratch, "assets")}); err != nil {
 		return nil, err
 	}
 	if slices.Contains(checked, variant) {
@@ -138,32 +138,6 @@ func cdkContext() (map[string]any, error) {
 	}
 	var file struct{ Context map[string]any }
 	return file.Context, json.Unmarshal(content, &file)
-}
-
-// assets are stand-ins for programs, which say what they stand for: the templates do not change with the source.
-type assets struct{ folder string }
-
-func (a assets) Program(command string) string {
-	path := filepath.Join(a.folder, command+".zip")
-	must(os.MkdirAll(a.folder, 0o755))
-	file, err := os.Create(path)
-	must(err)
-	w := zip.NewWriter(file)
-	body, err := w.CreateHeader(&zip.FileHeader{Name: "bootstrap", Method: zip.Store})
-	must(err)
-	_, err = body.Write([]byte(command))
-	must(err)
-	must(w.Close())
-	must(file.Close())
-	return path
-}
-
-func (a assets) Image(command string) string {
-	path := filepath.Join(a.folder, "image-"+command)
-	must(os.MkdirAll(path, 0o755))
-	must(os.WriteFile(filepath.Join(path, "Dockerfile"), []byte("FROM scratch\nCOPY "+command+" /\n"), 0o644))
-	must(os.WriteFile(filepath.Join(path, command), []byte(command), 0o644))
-	return path
 }
 
 func must(err error) {

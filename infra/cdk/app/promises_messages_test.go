@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/iops-dashboard/live/infra/cdk/experience"
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
@@ -176,11 +176,6 @@ func encrypted(c *cloud) []string {
 			faults.add("%s: not encrypted", x)
 		}
 	}
-	for _, x := range c.of("AWS::DynamoDB::Table") { // always encrypted; it can be the owner's key or the account's
-		if x.text("SSESpecification", "SSEEnabled") == "false" {
-			faults.add("%s: under a key that is not the account's, by name", x)
-		}
-	}
 	return faults
 }
 
@@ -210,7 +205,7 @@ func dataIsKept(c *cloud) []string {
 		faults.add("no table is kept")
 	}
 	for _, x := range c.of("AWS::S3::Bucket") {
-		if x.stack == c.settings.Named(experience.Name) && (!stays(x) || x.text("VersioningConfiguration", "Status") != "Enabled") {
+		if x.stack == c.settings.Named(setting.ExperienceStack) && (!stays(x) || x.text("VersioningConfiguration", "Status") != "Enabled") {
 			faults.add("bucket %s: what it keeps can be lost", x)
 		}
 	}

@@ -10,9 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/iops-dashboard/live/infra/cdk/data"
-	"github.com/iops-dashboard/live/infra/cdk/experience"
-	"github.com/iops-dashboard/live/infra/cdk/watch"
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
@@ -115,7 +113,7 @@ func functionsAreAlike(c *cloud) []string {
 // outputsStay sees what users and other stacks rely on. Connections are posted to by https, and opened by wss.
 func outputsStay(c *cloud) []string {
 	var faults lines
-	values, exports := c.outputs(c.settings.Named(experience.Name))
+	values, exports := c.outputs(c.settings.Named(setting.ExperienceStack))
 	w := c.settings.Topology().WebSocket
 	host := strings.TrimPrefix(apiURL(w.Name), "https")
 	want := map[string]string{
@@ -156,7 +154,7 @@ func namesStay(c *cloud) []string {
 		suffix = "-" + c.settings.Stage
 	}
 	for _, name := range []string{"IOpsDashboard-DataStack", "IOpsDashboard-ExperienceStack", "IOpsDashboard-SiteStack", "IOpsDashboard-WatchStack"} {
-		own := c.settings.Metrics.ARN == "" || c.settings.Insights.ARN == "" || name != data.Name
+		own := c.settings.Metrics.ARN == "" || c.settings.Insights.ARN == "" || name != setting.DataStack
 		if _, ok := c.templates[name+suffix]; ok != own {
 			faults.add("stack %s is there: %t", name+suffix, ok)
 		}
@@ -174,14 +172,14 @@ func namesStay(c *cloud) []string {
 	}
 	for table, brought := range map[string]string{"iops-dashboard-metrics": c.settings.Metrics.ARN, "iops-dashboard-insights": c.settings.Insights.ARN} {
 		if brought == "" {
-			has("AWS::DynamoDB::Table", "TableName", table+suffix, data.Name)
+			has("AWS::DynamoDB::Table", "TableName", table+suffix, setting.DataStack)
 		}
 	}
-	has("AWS::DynamoDB::Table", "TableName", "iops-dashboard-connections"+suffix, experience.Name)
-	has("AWS::DynamoDB::Table", "TableName", "iops-dashboard-state"+suffix, experience.Name)
-	has("AWS::ApiGatewayV2::Api", "Name", "iops-dashboard-websocket"+suffix, experience.Name)
+	has("AWS::DynamoDB::Table", "TableName", "iops-dashboard-connections"+suffix, setting.ExperienceStack)
+	has("AWS::DynamoDB::Table", "TableName", "iops-dashboard-state"+suffix, setting.ExperienceStack)
+	has("AWS::ApiGatewayV2::Api", "Name", "iops-dashboard-websocket"+suffix, setting.ExperienceStack)
 	stage := c.settings.Stage
-	has("AWS::ApiGatewayV2::Stage", "StageName", stage, experience.Name)
+	has("AWS::ApiGatewayV2::Stage", "StageName", stage, setting.ExperienceStack)
 
 	seen := map[string]string{}
 	all, _ := c.resolve()
@@ -226,7 +224,7 @@ func stagesDoNotMix(c *cloud) []string {
 			faults.add("dashboard %s does not name its stage", x.text("DashboardName"))
 		}
 	}
-	if _, ok := c.templates[c.settings.Named(watch.Name)]; !ok {
+	if _, ok := c.templates[c.settings.Named(setting.WatchStack)]; !ok {
 		faults.add("nobody watches this stage")
 	}
 	return faults

@@ -207,7 +207,7 @@ func queueURL(name string) string {
 
 func apiURL(id string) string { return "https://" + id + ".execute-api." + region + "." + suffix }
 
-// names are the properties that name a resource of a type.
+// nameOf has the property that names a resource, by its type.
 var nameOf = map[string]string{
 	"AWS::SQS::Queue": "QueueName", "AWS::SNS::Topic": "TopicName", "AWS::DynamoDB::Table": "TableName",
 	"AWS::Lambda::Function": "FunctionName", "AWS::S3::Bucket": "BucketName", "AWS::Logs::LogGroup": "LogGroupName",

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -93,7 +94,7 @@ func (w workshop) build(ctx context.Context, functions, workers []string) (Set, 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Set{}, err
 	}
-	// What is in dir is whole at any time: it is made beside it and then renamed.
+	// Each file in dir is whole at any time: it is made beside it and then renamed.
 	bench, err := os.MkdirTemp(dir, "making-")
 	if err != nil {
 		return Set{}, err
@@ -108,7 +109,8 @@ func (w workshop) build(ctx context.Context, functions, workers []string) (Set, 
 		if err := pack(made, filepath.Join(bench, c)); err != nil {
 			return Set{}, fmt.Errorf("zip of %s: %w", c, err)
 		}
-		if set.programs[c], err = place(made, dir); err != nil {
+		set.programs[c] = filepath.Join(dir, c+".zip")
+		if err := os.Rename(made, set.programs[c]); err != nil {
 			return Set{}, err
 		}
 	}
@@ -117,7 +119,8 @@ func (w workshop) build(ctx context.Context, functions, workers []string) (Set, 
 		if err := image(made, filepath.Join(bench, c), c); err != nil {
 			return Set{}, fmt.Errorf("image of %s: %w", c, err)
 		}
-		if set.images[c], err = place(made, dir); err != nil {
+		set.images[c] = filepath.Join(dir, c+"-image")
+		if err := place(made, set.images[c]); err != nil {
 			return Set{}, err
 		}
 	}
@@ -125,15 +128,34 @@ func (w workshop) build(ctx context.Context, functions, workers []string) (Set, 
 	return set, nil
 }
 
-// place moves what was made into dir, in place of what a build before has left there, and returns where it is.
-func place(made, dir string) (string, error) {
-	path := filepath.Join(dir, filepath.Base(made))
-	if info, err := os.Stat(made); err == nil && info.IsDir() { // which replaces no other folder
-		if err := os.RemoveAll(path); err != nil {
-			return "", err
+// place moves the files of a folder into another, each in place of what a build before has left there, and removes what
+// else is in it. A folder cannot be put in place of another at once: whoever reads it meanwhile would miss its files.
+func place(made, folder string) error {
+	files, err := os.ReadDir(made)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for _, f := range files {
+		if err := os.Rename(filepath.Join(made, f.Name()), filepath.Join(folder, f.Name())); err != nil {
+			return err
 		}
 	}
-	return path, os.Rename(made, path)
+	there, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, other := range there {
+		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return f.Name() == other.Name() }) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(folder, other.Name())); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(folder, 0o755) // whatever the user's mask
 }
 
 // compile puts the programs into dir, each under the name of its command. One go command builds all of them, as many at a
@@ -210,6 +232,5 @@ func image(dir, program, command string) error {
 		os.WriteFile(recipe, fmt.Appendf(nil, dockerfile, command), 0o644),
 		os.Chmod(binary, 0o755), os.Chtimes(binary, epoch, epoch),
 		os.Chmod(recipe, 0o644), os.Chtimes(recipe, epoch, epoch), // whatever the user's mask
-		os.Chmod(dir, 0o755),
 	)
 }

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,34 +14,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
-	"github.com/aws/jsii-runtime-go"
-
 	"github.com/iops-dashboard/live/infra/cdk/setting"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 )
 
-func TestMain(m *testing.M) {
-	os.Setenv("CDK_VALIDATION", "false") // the templates are validated elsewhere
-	code := m.Run()
-	jsii.Close()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
 // checkout is the root of ours.
 var checkout = filepath.Join("..", "..", "..")
 
 // one is the function that the tests build which need only one: the smallest.
 var one = []string{"authorize"}
-
-func settings(t *testing.T, given map[string]string) setting.Settings {
-	t.Helper()
-	s, err := setting.Read(func(name string) string { return given[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // source copies what the services are built from.
 func source(t *testing.T, from string) string {
@@ -65,7 +53,7 @@ func source(t *testing.T, from string) string {
 // build returns the zip of one function of a checkout.
 func build(t *testing.T, root string) []byte {
 	t.Helper()
-	set, err := workshop{root: root, arch: settings(t, nil).Architecture}.build(t.Context(), one, nil)
+	set, err := workshop{root: root, arch: stacktest.Settings(t, nil).Architecture}.build(t.Context(), one, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +151,7 @@ func TestBytesFollowFromTheSourceAlone(t *testing.T) {
 func left(t *testing.T, root string, want ...string) {
 	t.Helper()
 	var got []string
-	entries, err := os.ReadDir(filepath.Join(root, "infra", "cdk", ".assets", settings(t, nil).Architecture))
+	entries, err := os.ReadDir(filepath.Join(root, "infra", "cdk", ".assets", stacktest.Settings(t, nil).Architecture))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +166,7 @@ func left(t *testing.T, root string, want ...string) {
 func TestImageHasTheProgramAndNothingElse(t *testing.T) {
 	root := source(t, checkout)
 	for range 2 { // the second in place of the first
-		set, err := workshop{root: root, arch: settings(t, nil).Architecture}.build(t.Context(), nil, one)
+		set, err := workshop{root: root, arch: stacktest.Settings(t, nil).Architecture}.build(t.Context(), nil, one)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,13 +205,64 @@ func TestImageHasTheProgramAndNothingElse(t *testing.T) {
 	left(t, root, one[0]+"-image")
 }
 
+// Whoever reads an image while others are built has all of its files, of one build or another, and none that is no image's.
+func TestImagesArePlacedWhileOthersAre(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "fanout-image")
+	build := func(name string) error {
+		program, made := filepath.Join(dir, name), filepath.Join(dir, name+"-image")
+		if err := os.WriteFile(program, []byte("program"), 0o755); err != nil {
+			return err
+		}
+		return errors.Join(image(made, program, "fanout"), place(made, folder))
+	}
+	write(t, filepath.Join(folder, "older", "file"), "left by a build before")
+	if err := build("first"); err != nil {
+		t.Fatal(err)
+	}
+	var builds, reads sync.WaitGroup
+	done := make(chan struct{})
+	reads.Go(func() {
+		for {
+			for _, name := range []string{"fanout", "Dockerfile"} {
+				if text, err := os.ReadFile(filepath.Join(folder, name)); err != nil || len(text) == 0 {
+					t.Errorf("%s has %d bytes, %v", name, len(text), err)
+					return
+				}
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for worker := range 4 {
+		builds.Go(func() {
+			for n := range 50 {
+				if err := build(fmt.Sprint("made-", worker, "-", n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	builds.Wait()
+	close(done)
+	reads.Wait()
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) != 2 {
+		t.Errorf("the folder has %v, %v", files, err)
+	}
+}
+
 // What a topology runs as functions are programs, what it runs as workers images.
 func TestCommandsFollowFromTheSettings(t *testing.T) {
-	functions, workers := commands(settings(t, map[string]string{"shards": "8"}).Topology())
+	functions, workers := commands(stacktest.Settings(t, map[string]string{"shards": "8"}).Topology())
 	if !slices.Contains(functions, "fanout") || len(workers) != 0 || !slices.Equal(functions, slices.Compact(slices.Clone(functions))) {
 		t.Errorf("%v, %v", functions, workers)
 	}
-	functions, workers = commands(settings(t, map[string]string{"shards": "8", "fanout": setting.Fargate}).Topology())
+	functions, workers = commands(stacktest.Settings(t, map[string]string{"shards": "8", "fanout": setting.Fargate}).Topology())
 	if slices.Contains(functions, "fanout") || !slices.Equal(workers, []string{"fanout"}) || !slices.Contains(functions, "normalizer") {
 		t.Errorf("%v, %v", functions, workers)
 	}
@@ -232,13 +271,13 @@ func TestCommandsFollowFromTheSettings(t *testing.T) {
 func TestFailuresAreTold(t *testing.T) {
 	t.Run("no Go", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
-		if _, err := Build(checkout, settings(t, nil)); err == nil || !strings.Contains(err.Error(), "install the release that go.mod names") {
+		if _, err := Build(checkout, stacktest.Settings(t, nil)); err == nil || !strings.Contains(err.Error(), "install the release that go.mod names") {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("no checkout", func(t *testing.T) {
 		root := t.TempDir()
-		if _, err := Build(root, settings(t, nil)); err == nil || !strings.Contains(err.Error(), "go.mod") || !strings.Contains(err.Error(), root) {
+		if _, err := Build(root, stacktest.Settings(t, nil)); err == nil || !strings.Contains(err.Error(), "go.mod") || !strings.Contains(err.Error(), root) {
 			t.Errorf("%v", err)
 		}
 	})

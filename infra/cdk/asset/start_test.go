@@ -18,7 +18,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 
 	"github.com/iops-dashboard/live/infra/cdk/app"
-	"github.com/iops-dashboard/live/infra/cdk/experience"
+	"github.com/iops-dashboard/live/infra/cdk/setting"
+	"github.com/iops-dashboard/live/infra/cdk/stacktest"
 	"github.com/iops-dashboard/live/infra/local/lambdahost"
 )
 
@@ -120,7 +121,7 @@ func start(t *testing.T, f deployed, environment []string) error {
 // synth builds the assets for this machine and makes the templates, and returns the functions that are in them.
 func synth(t *testing.T) []deployed {
 	t.Helper()
-	s := settings(t, map[string]string{"architecture": host})
+	s := stacktest.Settings(t, map[string]string{"architecture": host})
 	set, err := Build(checkout, s)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func synth(t *testing.T) []deployed {
 		read(t, path, &made)
 		templates.stacks[strings.TrimSuffix(filepath.Base(path), ".template.json")] = made
 	}
-	functions := templates.functions(t, s.Named(experience.Name))
+	functions := templates.functions(t, s.Named(setting.ExperienceStack))
 	if want := len(s.Topology().Functions); len(functions) != want {
 		t.Fatalf("the template has %d functions, want %d", len(functions), want)
 	}

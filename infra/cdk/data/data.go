@@ -11,9 +11,6 @@ import (
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-// Name is the stack's at the stage prod.
-const Name = "IOpsDashboard-DataStack"
-
 // Stack has the tables whose streams the system reads, but for those that somebody brought.
 type Stack struct {
 	awscdk.Stack

@@ -83,17 +83,17 @@ type fakeResource struct{ id, name, kind, policy string }
 
 // stackContents is what a deployment makes, by the kind of the stack.
 var stackContents = map[string][]fakeResource{
-	dataStack: {{"tablemetrics", "iops-dashboard-metrics", "AWS::DynamoDB::Table", "Retain"}},
-	siteStack: {
+	setting.DataStack: {{"tablemetrics", "iops-dashboard-metrics", "AWS::DynamoDB::Table", "Retain"}},
+	setting.SiteStack: {
 		{"files", bucket, "AWS::S3::Bucket", "Delete"}, {"logs", "log-bucket", "AWS::S3::Bucket", "Retain"},
 		{"distribution", "E2EXAMPLE", "AWS::CloudFront::Distribution", ""},
 	},
-	experienceStack: {
+	setting.ExperienceStack: {
 		{"state", "iops-dashboard-state", "AWS::DynamoDB::Table", "Retain"}, {"connections", "iops-dashboard-connections", "AWS::DynamoDB::Table", "Delete"},
 		{"users", "us-east-1_pool", "AWS::Cognito::UserPool", "RetainExceptOnCreate"}, {"queue", "https://sqs/fanout-0", "AWS::SQS::Queue", ""},
 		{"role", "role-x", "AWS::IAM::Role", ""}, {"account", "account", "AWS::ApiGateway::Account", "Retain"},
 	},
-	watchStack: {{"alarm", "alarm", "AWS::CloudWatch::Alarm", ""}},
+	setting.WatchStack: {{"alarm", "alarm", "AWS::CloudWatch::Alarm", ""}},
 }
 
 func newFakeAWS(t *testing.T) *fakeAWS {
@@ -370,7 +370,10 @@ func (a *fakeAWS) serveS3(w http.ResponseWriter, r *http.Request, body []byte) {
 			a.deny(w, "s3", http.StatusForbidden, "AccessDenied", "no")
 			return
 		}
-		a.objects[key] = object{key: key, contentType: r.Header.Get("Content-Type"), cache: r.Header.Get("Cache-Control"), body: body}
+		if rule := r.Header.Get("Cache-Control"); rule != "" { // which CloudFront says
+			a.t.Errorf("%s is uploaded to be kept as %q", key, rule)
+		}
+		a.objects[key] = object{key: key, contentType: r.Header.Get("Content-Type"), body: body}
 	case r.Method == http.MethodPost && query.Has("delete"):
 		var in struct {
 			Object []struct{ Key, VersionId string }

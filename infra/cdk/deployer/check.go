@@ -60,8 +60,8 @@ func (d *deployer) check(ctx context.Context) error {
 			f.doubt("cannot tell: %v", err)
 		}
 	}
-	if d.settings.Auth == topology.AuthOpen {
-		f.doubt("auth=open: everybody who knows the address sees everything; it is for a first trial")
+	for _, warning := range d.settings.Warnings() {
+		f.doubt("%s", warning)
 	}
 	if f.missing > 0 {
 		return fmt.Errorf("%d to mend before anything is deployed", f.missing)
@@ -119,7 +119,7 @@ func (d *deployer) checkAPI(ctx context.Context, f *findings) error {
 
 // ownsLogRole reports whether the role by which API Gateway logs was made by a deployment of this stage.
 func (d *deployer) ownsLogRole(ctx context.Context) (bool, error) {
-	resources, err := d.cloud.resources(ctx, d.settings.Named(experienceStack))
+	resources, err := d.cloud.resources(ctx, d.settings.Named(setting.ExperienceStack))
 	for _, r := range resources {
 		if r.kind == "AWS::ApiGateway::Account" {
 			return true, nil

@@ -228,7 +228,7 @@ func (c *cloud) versions(ctx context.Context, bucket string) ([]stored, error) {
 
 func (c *cloud) put(ctx context.Context, bucket string, o object) error {
 	_, err := s3.NewFromConfig(c.config).PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &bucket, Key: &o.key, Body: bytes.NewReader(o.body), ContentType: &o.contentType, CacheControl: &o.cache,
+		Bucket: &bucket, Key: &o.key, Body: bytes.NewReader(o.body), ContentType: &o.contentType,
 	})
 	return plain(err)
 }

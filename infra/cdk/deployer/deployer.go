@@ -106,7 +106,7 @@ func (d *deployer) say(format string, args ...any) { fmt.Printf("  "+format+"\n"
 // outputs are what the deployed stacks put out, by name.
 func (d *deployer) outputs(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
-	for _, stackName := range stacks {
+	for _, stackName := range setting.Stacks {
 		stack, err := d.cloud.stack(ctx, d.settings.Named(stackName))
 		if err != nil {
 			return nil, err

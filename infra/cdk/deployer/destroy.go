@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 )
 
 // resource is one of a deployed stack.
@@ -61,7 +63,7 @@ func (d *deployer) destroy(ctx context.Context) error {
 // deployed are the stacks that are there, the last first.
 func (d *deployer) deployed(ctx context.Context) ([]deployed, error) {
 	var all []deployed
-	for _, stackName := range slices.Backward(stacks) {
+	for _, stackName := range slices.Backward(setting.Stacks) {
 		name := d.settings.Named(stackName)
 		stack, err := d.cloud.stack(ctx, name)
 		if err != nil {

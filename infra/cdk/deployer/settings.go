@@ -103,13 +103,3 @@ func (v values) with(name, value string) values {
 	all[name] = value
 	return all
 }
-
-// The stacks at the stage prod, in the order in which they need each other.
-const (
-	dataStack       = "IOpsDashboard-DataStack"
-	siteStack       = "IOpsDashboard-SiteStack"
-	experienceStack = "IOpsDashboard-ExperienceStack"
-	watchStack      = "IOpsDashboard-WatchStack"
-)
-
-var stacks = []string{dataStack, siteStack, experienceStack, watchStack}

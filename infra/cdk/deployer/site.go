@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 )
 
 const (
@@ -65,7 +67,7 @@ func (d *deployer) narrow(ctx context.Context, site string) error {
 	if err := d.synthesise(ctx, connecting); err != nil {
 		return err
 	}
-	return d.cdk(ctx, stackLimit, "deploy", d.settings.Named(siteStack), "--exclusively", "--app", d.assembly(),
+	return d.cdk(ctx, stackLimit, "deploy", d.settings.Named(setting.SiteStack), "--exclusively", "--app", d.assembly(),
 		"--require-approval", "never", "--progress", "events")
 }
 
@@ -173,8 +175,8 @@ func originOf(address string) string {
 
 // object is a file of the site.
 type object struct {
-	key, contentType, cache string
-	body                    []byte
+	key, contentType string
+	body             []byte
 }
 
 // contentTypes are those of what a build has in it. They do not depend on the machine that publishes.
@@ -189,8 +191,7 @@ const (
 	indexPage = "index.html"
 )
 
-// pageFiles are the files of a built page. The names of assets carry a hash, so they are good for ever; anything else
-// may be another one the next time.
+// pageFiles are the files of a built page. How long each may be kept is said by CloudFront: see infra/cdk/site/cache.js.
 func pageFiles(dist fs.FS) ([]object, error) {
 	var all []object
 	err := fs.WalkDir(dist, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -201,10 +202,7 @@ func pageFiles(dist fs.FS) ([]object, error) {
 		if !known {
 			return fmt.Errorf("frontend/dist has %s, and nobody knows what kind of file that is: add it to contentTypes", name)
 		}
-		o := object{key: name, contentType: kind, cache: "no-cache"}
-		if strings.HasPrefix(name, assets) {
-			o.cache = "public, max-age=31536000, immutable"
-		}
+		o := object{key: name, contentType: kind}
 		if o.body, err = fs.ReadFile(dist, name); err != nil {
 			return err
 		}
@@ -232,7 +230,7 @@ func pageConfig(outputs map[string]string) (object, error) {
 		config.SignIn = &signIn{outputs["TokenIssuer"], outputs["TokenClientId"]}
 	}
 	body, err := json.Marshal(config)
-	return object{key: "config.json", contentType: contentTypes[".json"], cache: "no-store", body: body}, err
+	return object{key: "config.json", contentType: contentTypes[".json"], body: body}, err
 }
 
 // rank orders what is uploaded: a page finds all its parts at any moment, since it comes last.

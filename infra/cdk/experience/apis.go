@@ -25,9 +25,20 @@ func (s *Stack) addAPIs() {
 		Name: &h.Name, ProtocolType: jsii.String("HTTP"),
 		CorsConfiguration: &awsapigatewayv2.CfnApi_CorsProperty{
 			AllowOrigins: jsii.Strings(s.origins()...), AllowHeaders: jsii.Strings(h.CORS.Headers...), ExposeHeaders: jsii.Strings(h.CORS.Expose...),
-			AllowMethods: jsii.Strings("GET", "POST"), MaxAge: jsii.Number(h.CORS.MaxAge.Seconds()),
+			AllowMethods: jsii.Strings(methods(h.Routes)...), MaxAge: jsii.Number(h.CORS.MaxAge.Seconds()),
 		},
 	})
+}
+
+// methods are those of the routes of an HTTP API, sorted.
+func methods(routes map[string]string) []string {
+	var all []string
+	for key := range routes {
+		method, _, _ := strings.Cut(key, " ")
+		all = append(all, method)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (s *Stack) socketURL(scheme string) *string {

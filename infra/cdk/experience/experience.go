@@ -23,9 +23,6 @@ import (
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-// Name is the stack's at the stage prod.
-const Name = "IOpsDashboard-ExperienceStack"
-
 // Props are what the stack is made of, besides the topology.
 type Props struct {
 	awscdk.StackProps

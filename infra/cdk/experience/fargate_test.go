@@ -1,11 +1,9 @@
 package experience_test
 
 import (
-	"archive/zip"
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -281,44 +279,15 @@ func synth(t *testing.T, c context) (stacktest.Template, topology.Topology, sett
 	if made, ok := synths[fmt.Sprint(c)]; ok {
 		return made, system, settings
 	}
-	folder := t.TempDir()
+	assets := stacktest.Assets{Folder: t.TempDir()}
 	made := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
-		return experience.New(a, settings.Named(experience.Name), system, experience.Props{
-			Settings: settings, Data: data.New(a, settings.Named(data.Name), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
-			Program: func(command string) string { return program(t, folder, command) },
-			Image:   func(command string) string { return image(t, folder, command) },
+		return experience.New(a, settings.Named(setting.ExperienceStack), system, experience.Props{
+			Settings: settings, Data: data.New(a, settings.Named(setting.DataStack), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
+			Program: assets.Program, Image: assets.Image,
 		})
 	})
 	synths[fmt.Sprint(c)] = made
 	return made, system, settings
-}
-
-func program(t *testing.T, folder, command string) string {
-	path := filepath.Join(folder, command+".zip")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	w := zip.NewWriter(file)
-	if _, err := w.Create("bootstrap"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func image(t *testing.T, folder, command string) string {
-	path := filepath.Join(folder, "image-"+command)
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(path, "Dockerfile"), []byte("FROM scratch\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // The properties that tests look at, as the template has them. What may be worked out only when it is deployed is any.

@@ -1,8 +1,6 @@
 package experience
 
 import (
-	"strings"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscognito"
 	"github.com/aws/jsii-runtime-go"
@@ -52,7 +50,7 @@ func (s *Stack) addUsers() {
 		WriteAttributes: mine.WithStandardAttributes(&awscognito.StandardAttributesMask{Email: jsii.Bool(true)}),
 	})
 	domain := pool.AddDomain(jsii.String("sign-in"), &awscognito.UserPoolDomainOptions{
-		CognitoDomain: &awscognito.CognitoDomainOptions{DomainPrefix: jsii.String(strings.TrimSuffix(name, "-users") + "-" + *s.Account())},
+		CognitoDomain: &awscognito.CognitoDomainOptions{DomainPrefix: jsii.String(s.props.Settings.SignInPrefix(*s.Account()))},
 	})
 	s.issuer, s.audience, s.signIn = pool.UserPoolProviderUrl(), client.UserPoolClientId(), domain.BaseUrl(nil)
 }

@@ -37,6 +37,17 @@ var All = []Setting{
 	{"apiLogRole", "create", "role by which API Gateway writes logs, one for an account and Region: create, or keep where there is one"},
 }
 
+// The stacks, as [Settings.Named] takes their names.
+const (
+	DataStack       = "IOpsDashboard-DataStack"
+	SiteStack       = "IOpsDashboard-SiteStack"
+	ExperienceStack = "IOpsDashboard-ExperienceStack"
+	WatchStack      = "IOpsDashboard-WatchStack"
+)
+
+// Stacks are all of them, in the order in which they need each other.
+var Stacks = []string{DataStack, SiteStack, ExperienceStack, WatchStack}
+
 // What posts to the browsers.
 const (
 	Lambda  = "lambda"
@@ -67,7 +78,6 @@ type Settings struct {
 var (
 	tableARN  = regexp.MustCompile(`^arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table/[a-zA-Z0-9_.-]{3,255}$`)
 	streamARN = regexp.MustCompile(`^arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:\d{12}:table/[a-zA-Z0-9_.-]{3,255}/stream/[0-9T:.-]+$`)
-	stageName = regexp.MustCompile(`^[a-z][a-z0-9]{0,10}$`)
 	mail      = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
 )
 
@@ -76,7 +86,7 @@ var (
 func Read(value func(name string) string) (Settings, error) {
 	r := reader{value: value}
 	s := Settings{
-		Stage:    r.matching("stage", stageName, "up to 11 small letters and digits, the first a letter"),
+		Stage:    r.matching("stage", topology.StageName, "up to 11 small letters and digits, the first a letter"),
 		Auth:     topology.Auth(r.oneOf("auth", string(topology.AuthTicket), string(topology.AuthOpen))),
 		Fanout:   r.oneOf("fanout", Lambda, Fargate),
 		Shards:   r.number("shards", topology.Buckets),
@@ -141,6 +151,12 @@ func (s Settings) Named(name string) string {
 		return name
 	}
 	return name + "-" + s.Stage
+}
+
+// SignInPrefix begins the domain at which an account's users sign in, where they have a pool of the system's own. Nobody
+// else in the Region may have it, so it has the account in it.
+func (s Settings) SignInPrefix(account string) string {
+	return s.Named("iops-dashboard") + "-" + account
 }
 
 type reader struct {

@@ -46,6 +46,10 @@ func TestEachSettingIsRead(t *testing.T) {
 		holds   func(setting.Settings) bool
 	}{
 		{map[string]string{"stage": "dev"}, func(s setting.Settings) bool { return s.Stage == "dev" && s.Named("Stack") == "Stack-dev" }},
+		{map[string]string{"stage": "dev"}, func(s setting.Settings) bool {
+			return s.SignInPrefix("111122223333") == "iops-dashboard-dev-111122223333"
+		}},
+		{map[string]string{}, func(s setting.Settings) bool { return s.SignInPrefix("111122223333") == "iops-dashboard-111122223333" }},
 		{map[string]string{"stage": " prod "}, func(s setting.Settings) bool { return s.Stage == "prod" && s.Named("Stack") == "Stack" }},
 		{map[string]string{"auth": "open"}, func(s setting.Settings) bool { return s.Auth == topology.AuthOpen && len(s.Warnings()) == 1 }},
 		{map[string]string{"auth": "open", "stage": "aws2"}, func(s setting.Settings) bool { return s.Stage == "aws2" }},

@@ -9,7 +9,6 @@ import (
 	_ "embed" // the code of the functions
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudfront"
@@ -21,9 +20,6 @@ import (
 	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/topology"
 )
-
-// Name is the stack's at the stage prod.
-const Name = "IOpsDashboard-SiteStack"
 
 // Props are what the stack is made of.
 type Props struct {
@@ -210,7 +206,7 @@ func (s *Stack) headers() awscloudfront.CfnResponseHeadersPolicy {
 			Name: s.global("iops-dashboard-site"),
 			SecurityHeadersConfig: &awscloudfront.CfnResponseHeadersPolicy_SecurityHeadersConfigProperty{
 				ContentSecurityPolicy: &awscloudfront.CfnResponseHeadersPolicy_ContentSecurityPolicyProperty{
-					ContentSecurityPolicy: jsii.String(policy(s.sources())), Override: true,
+					ContentSecurityPolicy: jsii.String(topology.PagePolicy(s.sources())), Override: true,
 				},
 				ContentTypeOptions: &awscloudfront.CfnResponseHeadersPolicy_ContentTypeOptionsProperty{Override: true},
 				ReferrerPolicy: &awscloudfront.CfnResponseHeadersPolicy_ReferrerPolicyProperty{
@@ -228,16 +224,6 @@ func (s *Stack) headers() awscloudfront.CfnResponseHeadersPolicy {
 			},
 		},
 	})
-}
-
-// policy is the Content-Security-Policy of a page that may connect to its own origin and these. It is that of infra/local,
-// and a test holds the two together.
-func policy(sources []string) string {
-	return strings.Join([]string{
-		"default-src 'self'", "connect-src " + strings.Join(slices.Concat([]string{"'self'"}, sources), " "), "img-src 'self' data:",
-		"style-src 'self' 'unsafe-inline'",
-		"base-uri 'none'", "frame-ancestors 'none'", "form-action 'none'", "object-src 'none'",
-	}, "; ")
 }
 
 // sources are the origins of the servers that the page talks to: the APIs, and who signs people in.
@@ -260,9 +246,8 @@ func (s *Stack) issuer() []string {
 	if u, err := url.Parse(s.settings.Issuer); err == nil && u.Host != "" {
 		return []string{u.Scheme + "://" + u.Host}
 	}
-	domain := strings.TrimSuffix(s.settings.Named("iops-dashboard-users"), "-users") + "-" + *s.Account()
 	return []string{
 		"https://cognito-idp." + *s.Region() + ".amazonaws.com",
-		"https://" + domain + ".auth." + *s.Region() + ".amazoncognito.com",
+		"https://" + s.settings.SignInPrefix(*s.Account()) + ".auth." + *s.Region() + ".amazoncognito.com",
 	}
 }

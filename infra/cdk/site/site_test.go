@@ -3,14 +3,9 @@ package site_test
 import (
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,16 +14,18 @@ import (
 
 	"github.com/iops-dashboard/live/infra/cdk/data"
 	"github.com/iops-dashboard/live/infra/cdk/experience"
+	"github.com/iops-dashboard/live/infra/cdk/setting"
 	"github.com/iops-dashboard/live/infra/cdk/site"
 	"github.com/iops-dashboard/live/infra/cdk/stacktest"
+	"github.com/iops-dashboard/live/infra/topology"
 )
 
 func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
 type context map[string]string
 
-// What infra/local answers, CloudFront answers: see its test of the same name. But for a name with a dot, which is a file
-// here, present or not; there, a file is what is present.
+// What infra/local answers, CloudFront answers: see TestDashboardServesFilesAndElseThePage there. But for a name with a dot,
+// which is a file here, present or not; there, a file is what is present.
 func TestSiteServesFilesAndElseThePage(t *testing.T) {
 	edge := newEdge(t, synth(t, nil), map[string]string{
 		"/index.html": "the page", "/favicon.svg": "<svg/>", "/config.json": "{}", "/assets/app-1a2b.js": "code",
@@ -182,16 +179,11 @@ func TestBucketsWhenTheStackGoes(t *testing.T) {
 	}
 }
 
-func TestPolicyIsThatOfOneMachine(t *testing.T) {
-	got := directives(t, synth(t, nil))
-	want := localDirectives(t)
-	if len(want) < 8 || len(got) != len(want) {
-		t.Errorf("%d directives, and %d on one machine", len(got), len(want))
-	}
-	for name, sources := range want {
-		if name != "connect-src" && got[name] != sources {
-			t.Errorf("%s is %q, and %q on one machine", name, got[name], sources)
-		}
+// The page has one policy wherever it is served: see TestDashboardHeadersLetThePageTalkToItsOwnServersOnly of infra/local.
+func TestPolicyIsThatOfThePage(t *testing.T) {
+	got := policy(t, synth(t, context{"auth": "open", "connect": "https://a.example.com,wss://b.example.com"}))
+	if want := topology.PagePolicy([]string{"https://a.example.com", "wss://b.example.com"}); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -223,16 +215,16 @@ func TestPageMayConnectToItsServersOnly(t *testing.T) {
 	}
 }
 
-// Where people sign in is made by another stack, which needs the site's address: so the name is written twice.
+// Where people sign in is made by another stack, which needs the site's address: so the site works it out by itself.
 func TestPageMayConnectToWhereUsersSignIn(t *testing.T) {
 	for _, stage := range []string{"prod", "dev"} {
 		c := context{"stage": stage}
 		settings := stacktest.Settings(t, c)
 		system := settings.Topology()
 		made := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
-			return experience.New(a, settings.Named(experience.Name), system, experience.Props{
-				Settings: settings, Data: data.New(a, settings.Named(data.Name), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
-				Program: func(string) string { return t.TempDir() },
+			return experience.New(a, settings.Named(setting.ExperienceStack), system, experience.Props{
+				Settings: settings, Data: data.New(a, settings.Named(setting.DataStack), system, awscdk.StackProps{}), SiteURL: jsii.String("https://site.example.com"),
+				Program: stacktest.Assets{Folder: t.TempDir()}.Program,
 			})
 		})
 		domains := stacktest.Of[struct{ Domain any }](t, made, "AWS::Cognito::UserPoolDomain")
@@ -400,54 +392,25 @@ func fault(err error) []byte {
 	return nil
 }
 
-// directives are those of the policy, with all that is known only when it is deployed in place.
+// policy is the Content-Security-Policy, with all that is known only when it is deployed in place.
+func policy(t *testing.T, tpl stacktest.Template) string {
+	t.Helper()
+	for _, p := range stacktest.Of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy") {
+		return place(stacktest.Text(p.ResponseHeadersPolicyConfig.SecurityHeadersConfig.ContentSecurityPolicy.ContentSecurityPolicy))
+	}
+	t.Fatal("no policy")
+	return ""
+}
+
+// directives are those of the policy.
 func directives(t *testing.T, tpl stacktest.Template) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, p := range stacktest.Of[headers](t, tpl, "AWS::CloudFront::ResponseHeadersPolicy") {
-		for _, part := range strings.Split(place(stacktest.Text(p.ResponseHeadersPolicyConfig.SecurityHeadersConfig.ContentSecurityPolicy.ContentSecurityPolicy)), "; ") {
-			name, sources, _ := strings.Cut(part, " ")
-			all[name] = sources
-		}
+	for _, part := range strings.Split(policy(t, tpl), "; ") {
+		name, sources, _ := strings.Cut(part, " ")
+		all[name] = sources
 	}
 	return all
-}
-
-// localDirectives are those of infra/local, from its source: what joins texts by semicolons.
-func localDirectives(t *testing.T) map[string]string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "local", "dashboard.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) != 2 || literal(call.Args[1]) != "; " {
-			return true
-		}
-		parts, ok := call.Args[0].(*ast.CompositeLit)
-		if !ok {
-			return true
-		}
-		for _, e := range parts.Elts {
-			if sum, ok := e.(*ast.BinaryExpr); ok { // the sources of a directive that differ
-				e = sum.X
-			}
-			name, sources, _ := strings.Cut(literal(e), " ")
-			all[name] = sources
-		}
-		return false
-	})
-	return all
-}
-
-func literal(e ast.Expr) string {
-	if x, ok := e.(*ast.BasicLit); ok {
-		value, _ := strconv.Unquote(x.Value)
-		return value
-	}
-	return ""
 }
 
 // synths are the templates by the settings: nobody changes them.
@@ -461,7 +424,7 @@ func synth(t *testing.T, c context) stacktest.Template {
 	}
 	settings := stacktest.Settings(t, c)
 	tpl := stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
-		return site.New(a, settings.Named(site.Name), site.Props{Settings: settings})
+		return site.New(a, settings.Named(setting.SiteStack), site.Props{Settings: settings})
 	})
 	synths[fmt.Sprint(c)] = tpl
 	return tpl

@@ -2,9 +2,11 @@
 package stacktest
 
 import (
+	"archive/zip"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,6 +34,41 @@ func Settings(t *testing.T, context map[string]string) setting.Settings {
 		t.Fatal(err)
 	}
 	return settings
+}
+
+// Assets are stand-ins for programs, which say what they stand for: the templates do not change with the source. They are
+// made in Folder, and panic if they cannot be.
+type Assets struct{ Folder string }
+
+// Program is the path of a zip whose bootstrap has the command's name in it.
+func (a Assets) Program(command string) string {
+	path := filepath.Join(a.Folder, command+".zip")
+	must(os.MkdirAll(a.Folder, 0o755))
+	file, err := os.Create(path)
+	must(err)
+	w := zip.NewWriter(file)
+	body, err := w.CreateHeader(&zip.FileHeader{Name: "bootstrap", Method: zip.Store})
+	must(err)
+	_, err = body.Write([]byte(command))
+	must(err)
+	must(w.Close())
+	must(file.Close())
+	return path
+}
+
+// Image is the path of a folder with a Dockerfile, and a file of the command's name with it in it.
+func (a Assets) Image(command string) string {
+	path := filepath.Join(a.Folder, "image-"+command)
+	must(os.MkdirAll(path, 0o755))
+	must(os.WriteFile(filepath.Join(path, "Dockerfile"), []byte("FROM scratch\nCOPY "+command+" /\n"), 0o644))
+	must(os.WriteFile(filepath.Join(path, command), []byte(command), 0o644))
+	return path
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // Template is a CloudFormation template.

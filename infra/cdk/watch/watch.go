@@ -17,9 +17,6 @@ import (
 	"github.com/iops-dashboard/live/infra/topology"
 )
 
-// Name is the stack's at the stage prod.
-const Name = "IOpsDashboard-WatchStack"
-
 // prefix begins the name of everything that is the system's, alarms too.
 const prefix = "iops-dashboard-"
 

@@ -122,7 +122,7 @@ func synth(t *testing.T, variant string) *stack {
 	settings := stacktest.Settings(t, variants[variant])
 	s := &stack{settings: settings, system: settings.Topology(), alarms: map[string]alarm{}}
 	s.resources = stacktest.Synth(t, func(a awscdk.App) awscdk.Stack {
-		return watch.New(a, settings.Named(watch.Name), s.system, watch.Props{
+		return watch.New(a, settings.Named(setting.WatchStack), s.system, watch.Props{
 			Settings: settings, SocketAPI: jsii.String("socketid"), HTTPAPI: jsii.String("httpid"),
 		})
 	}).Resources

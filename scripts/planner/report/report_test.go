@@ -166,6 +166,33 @@ func TestPlot(t *testing.T) {
 	}
 }
 
+// What infra/COST.md says below the costs of the designs, of which is dearer, is what they cost.
+func TestDesignsCostInTheOrderThatThePageClaims(t *testing.T) {
+	t.Parallel()
+	prices := read(t)
+	for _, n := range []int{1, 10, 100, 1000, 10_000} {
+		l := with(n)
+		compressed := l
+		compressed.Gzip = true
+		plain, polling, gzip := design.Plain.Bill(l, prices), design.Polling.Bill(l, prices), design.Polling.Bill(compressed, prices)
+		functions, tasks := design.Ours.Bill(l, prices), design.Ours.Bill(onFargate(l), prices)
+		for name, ours := range map[string]struct {
+			design.Plan
+			dearest bool
+		}{"on Lambda": {functions, n <= 1000}, "on Fargate": {tasks, n <= 100}} {
+			if dearer := ours.Total > polling.Total; dearer != ours.dearest {
+				t.Errorf("%d dashboards: ours %s costs %s, and polling %s", n, name, USD(ours.Total), USD(polling.Total))
+			}
+			if ours.Total <= plain.Total || ours.Total <= gzip.Total {
+				t.Errorf("%d dashboards: ours %s costs %s, plain %s, and polling compressed %s", n, name, USD(ours.Total), USD(plain.Total), USD(gzip.Total))
+			}
+			if ours.Exceeded() != (n > 100) {
+				t.Errorf("%d dashboards: beyond a limit of ours %s: %t", n, name, ours.Exceeded())
+			}
+		}
+	}
+}
+
 func TestPageWantsItsParts(t *testing.T) {
 	t.Parallel()
 	prices := read(t)
