@@ -89,7 +89,7 @@ func withFailingTwins(system topology.Topology) topology.Topology {
 		lost.Environment = maps.Clone(f.Environment)
 		for name, ref := range f.Environment {
 			if ref.Kind == topology.TableName || ref.Kind == topology.TopicARN || ref.Kind == topology.QueueURL {
-				lost.Environment[name] = topology.Ref{Kind: topology.Literal, Name: "nowhere"}
+				lost.Environment[name] = topology.Ref{Kind: topology.Literal, Name: nowhere}
 			}
 		}
 		slow.Timeout = time.Millisecond

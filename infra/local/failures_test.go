@@ -2,12 +2,14 @@ package local_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/iops-dashboard/live/infra/local"
 	"github.com/iops-dashboard/live/infra/topology"
@@ -41,18 +43,34 @@ func TestWhatAStreamGivesUpIsKeptAndTold(t *testing.T) {
 	if want := "aws/lambda/iops-dashboard-metrics/"; !strings.HasPrefix(what.S3.Object.URLDecodedKey, want) {
 		t.Errorf("the key is %s, want %s…", what.S3.Object.URLDecodedKey, want)
 	}
-	document, err := os.ReadFile(filepath.Join(filepath.Dir(stack.EnvFile()), "failures", filepath.FromSlash(what.S3.Object.URLDecodedKey)))
-	if err != nil || int64(len(document)) != what.S3.Object.Size {
-		t.Fatalf("kept %d bytes, told of %d: %v", len(document), what.S3.Object.Size, err)
-	}
-	kept := object(t, document)
-	about, _ := kept["requestContext"].(map[string]any)
+	document := kept(t, stack.Env(), what.S3)
+	content := object(t, document)
+	about, _ := content["requestContext"].(map[string]any)
 	if about["condition"] != "RetryAttemptsExhausted" || about["approximateInvokeCount"] != 2.0 {
 		t.Errorf("kept %s", document)
 	}
 	var payload events.DynamoDBEvent
-	text, _ := kept["payload"].(string)
+	text, _ := content["payload"].(string)
 	if err := json.Unmarshal([]byte(text), &payload); err != nil || len(payload.Records) != 1 || payload.Records[0].Change.Keys["entity_id"].String() != "stu_lost" {
 		t.Errorf("the payload is %s, %v", text, err)
 	}
+}
+
+// kept reads what a store was told to have got, as a client of S3 does.
+func kept(t *testing.T, env map[string]string, told events.S3Entity) []byte {
+	t.Helper()
+	client := s3.NewFromConfig(aws.Config{
+		Region: env["AWS_REGION"], BaseEndpoint: aws.String(env["AWS_ENDPOINT_URL_S3"]),
+		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
+	})
+	got, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &told.Bucket.Name, Key: &told.Object.URLDecodedKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	content, err := io.ReadAll(got.Body)
+	if err != nil || int64(len(content)) != told.Object.Size || aws.ToString(got.ETag) != `"`+told.Object.ETag+`"` {
+		t.Fatalf("kept %d bytes as %s, told of %+v: %v", len(content), aws.ToString(got.ETag), told.Object, err)
+	}
+	return content
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/iops-dashboard/live/infra/local/account"
 	"github.com/iops-dashboard/live/infra/local/gateway"
 	"github.com/iops-dashboard/live/infra/local/iam"
 	"github.com/iops-dashboard/live/infra/local/install"
@@ -194,6 +195,9 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.startWorkers(bin); err != nil {
+		return err
+	}
+	if err := s.startStores(); err != nil {
 		return err
 	}
 	if err := s.startPumps(); err != nil {
@@ -393,28 +397,48 @@ func (s *Stack) startPumps() error {
 	for _, m := range s.opts.Topology.QueueMappings {
 		function, _ := s.opts.Topology.Function(m.Function)
 		p := pump.NewQueue(pump.QueueMapping{
-			QueueURL: s.resources.Queues[m.Queue], QueueARN: "arn:aws:sqs:" + s.endpoints.Region + ":000000000000:" + m.Queue,
+			QueueURL: s.resources.Queues[m.Queue], QueueARN: "arn:aws:sqs:" + s.endpoints.Region + ":" + account.ID + ":" + m.Queue,
 			Function: m.Function, Region: s.endpoints.Region, BatchSize: m.BatchSize, Concurrency: function.Concurrency,
 		}, queues, run, s.log)
 		pumps.Go(func() { p.Run(ctx) })
 	}
 	for _, x := range s.opts.Topology.Schedules {
 		scheduler := pump.NewScheduler(pump.Schedule{
-			Name: x.Function, Function: x.Function, Every: x.Every, Region: s.endpoints.Region,
+			Function: x.Function, Every: x.Every, Region: s.endpoints.Region,
 		}, run, s.log)
 		pumps.Go(func() { scheduler.Run(ctx) })
 	}
 	return nil
 }
 
-// stores are the places for what streams give up: one folder, since what is in it has names of its own, and for each store
-// the queue that is told.
+// store is the folder for what streams give up: one for all stores, since what is in it has names of its own.
+func (s *Stack) store() pump.DirectoryStore {
+	return pump.DirectoryStore{Directory: filepath.Join(s.dir, "failures")}
+}
+
+// startStores lets whoever replays read the stores with a client of S3. Functions and workers, which run by now, have
+// nothing to read there.
+func (s *Stack) startStores() error {
+	l, err := listen("store", 0)
+	if err != nil {
+		return err
+	}
+	objects := pump.Objects{}
+	for _, x := range s.opts.Topology.Stores {
+		objects[x.Name] = s.store()
+	}
+	s.listenAndServe(l, objects)
+	s.env["AWS_ENDPOINT_URL_S3"] = "http://127.0.0.1:" + port(l)
+	return nil
+}
+
+// stores are the places for what streams give up, and for each the queue that is told.
 func (s *Stack) stores(queues *sqs.Client) map[string]pump.FailureStore {
 	all := map[string]pump.FailureStore{}
 	for _, x := range s.opts.Topology.Stores {
 		url := s.resources.Queues[x.Queue]
 		all[x.Name] = pump.NotifyingStore{
-			FailureStore: pump.DirectoryStore{Directory: filepath.Join(s.dir, "failures")}, Bucket: x.Name, Region: s.endpoints.Region, Logger: s.log,
+			FailureStore: s.store(), Bucket: x.Name, Region: s.endpoints.Region, Logger: s.log,
 			Notify: func(ctx context.Context, body string) error {
 				_, err := queues.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
 				return err

@@ -91,53 +91,100 @@ func TestEachStageHasNamesOfItsOwn(t *testing.T) {
 	}
 }
 
-// A table that was brought keeps its name in each stage, and whatever used our own uses it.
+// refs are what environments refer to, tables apart.
+func refs(s topology.Topology) (all []string) {
+	add := func(owner string, environment map[string]topology.Ref) {
+		for variable, r := range environment {
+			if r.Kind != topology.TableName {
+				all = append(all, fmt.Sprintf("%s %s %+v", owner, variable, r))
+			}
+		}
+	}
+	for _, f := range s.Functions {
+		add(f.Name, f.Environment)
+	}
+	for _, w := range s.Workers {
+		add(w.Name, w.Environment)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A table that was brought keeps its name in each stage, and whatever used our own uses it, and nothing else is changed:
+// also if the name is that of a resource of ours, or of the other's table that is not used.
 func TestBroughtTablesTakeThePlaceOfOurOwn(t *testing.T) {
 	t.Parallel()
 	for _, stage := range []string{topology.Production, "dev"} {
-		system := topology.New(topology.Options{Auth: topology.AuthTicket, Stage: stage, MetricsTable: "their-metrics", InsightsTable: "iops-dashboard-insights"})
-		if err := system.Validate(); err != nil {
-			t.Error(err)
-		}
-		var brought []string
-		for _, table := range system.Tables {
-			if table.Brought {
-				brought = append(brought, table.Name)
-			} else if table.Stream {
-				t.Errorf("%s has a stream, and is our own", table.Name)
-			}
-		}
-		if want := []string{"their-metrics", "iops-dashboard-insights"}; !slices.Equal(brought, want) {
-			t.Errorf("%s: brought are %q, want %q", stage, brought, want)
-		}
-		var fed []string
-		for _, s := range system.Streams {
-			fed = append(fed, s.Table)
-		}
-		if !slices.Equal(fed, brought) {
-			t.Errorf("%s: the streams of %q are read", stage, fed)
-		}
-		uses := 0
-		for _, f := range system.Functions {
-			for variable, want := range map[string]string{"METRICS_TABLE": "their-metrics", "INSIGHTS_TABLE": "iops-dashboard-insights"} {
-				if r, ok := f.Environment[variable]; ok {
-					if uses++; r.Name != want {
-						t.Errorf("%s: %s of %s is %s", stage, variable, f.Name, r.Name)
-					}
-				}
-			}
-			if f.Command == "canary" && f.Grants[0].On.Name != "their-metrics" {
-				t.Errorf("%s: the canary may write to %s", stage, f.Grants[0].On.Name)
-			}
-		}
-		if uses != 3 {
-			t.Errorf("%s: they are used %d times", stage, uses)
+		for _, theirs := range []struct{ metrics, insights string }{
+			{"their-metrics", "iops-dashboard-insights"},
+			{"iops-dashboard-updates", "iops-dashboard-failures"}, // a topic's, and a queue's and a store's
+			{"iops-dashboard-updates-dev", "iops-dashboard-normalizer-dev"},
+			{"iops-dashboard-insights", "iops-dashboard-metrics"},
+			{"iops-dashboard-insights-dev", "iops-dashboard-metrics-dev"},
+		} {
+			t.Run(stage+" "+theirs.metrics, func(t *testing.T) {
+				t.Parallel()
+				o := topology.Options{Auth: topology.AuthTicket, Stage: stage}
+				own := topology.New(o)
+				o.MetricsTable, o.InsightsTable = theirs.metrics, theirs.insights
+				bring(t, own, topology.New(o), theirs.metrics, theirs.insights)
+			})
 		}
 	}
 	for _, table := range topology.Default().Tables {
 		if table.Brought {
 			t.Errorf("%s is brought by nobody", table.Name)
 		}
+	}
+}
+
+// bring compares a system that tables were brought into with one of its own.
+func bring(t *testing.T, own, system topology.Topology, metrics, insights string) {
+	if err := system.Validate(); err != nil {
+		t.Error(err)
+	}
+	var brought []string
+	for _, table := range system.Tables {
+		if table.Brought {
+			brought = append(brought, table.Name)
+		} else if table.Stream {
+			t.Errorf("%s has a stream, and is our own", table.Name)
+		}
+	}
+	if want := []string{metrics, insights}; !slices.Equal(brought, want) {
+		t.Errorf("brought are %q, want %q", brought, want)
+	}
+	var fed []string
+	for _, s := range system.Streams {
+		fed = append(fed, s.Table)
+	}
+	if !slices.Equal(fed, brought) {
+		t.Errorf("the streams of %q are read", fed)
+	}
+	uses := 0
+	for _, f := range system.Functions {
+		for variable, want := range map[string]string{"METRICS_TABLE": metrics, "INSIGHTS_TABLE": insights} {
+			if r, ok := f.Environment[variable]; ok {
+				if uses++; r.Name != want {
+					t.Errorf("%s of %s is %s", variable, f.Name, r.Name)
+				}
+			}
+		}
+		if f.Command == "canary" && f.Grants[0].On != (topology.Ref{Kind: topology.TableName, Name: metrics}) {
+			t.Errorf("the canary may write to %+v", f.Grants[0].On)
+		}
+	}
+	if uses != 3 {
+		t.Errorf("they are used %d times", uses)
+	}
+	noTables := func(all []string) []string {
+		return slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "table ") })
+	}
+	if got, want := noTables(names(system)), noTables(names(own)); !slices.Equal(got, want) {
+		t.Errorf("the names are %q, want %q", got, want)
+	}
+	if got, want := refs(system), refs(own); !slices.Equal(got, want) {
+		t.Errorf("environments refer to %q, want %q", got, want)
 	}
 }
 
@@ -193,23 +240,6 @@ func TestGrantsAreOnWhatTheEnvironmentNames(t *testing.T) {
 	for i := range w.Grants {
 		if less := unused(w.Command, w.Environment, slices.Delete(slices.Clone(w.Grants), i, i+1)); len(less) != 1 {
 			t.Errorf("without %+v, unused are %q", w.Grants[i], less)
-		}
-	}
-}
-
-func TestGrantsAsPoliciesNameThem(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		grant topology.Grant
-		want  string
-	}{
-		{topology.Grant{On: topology.Ref{Kind: topology.TableName}, Actions: []string{"Query", "GetItem"}}, "[dynamodb:GetItem dynamodb:Query]"},
-		{topology.Grant{On: topology.Ref{Kind: topology.TopicARN}, Actions: []string{"Publish"}}, "[sns:Publish]"},
-		{topology.Grant{On: topology.Ref{Kind: topology.QueueURL}, Actions: []string{"SendMessage"}}, "[sqs:SendMessage]"},
-		{topology.Grant{On: topology.Ref{Kind: topology.CallbackURL}, Actions: []string{"DELETE", "POST"}}, "[execute-api:ManageConnections]"},
-	} {
-		if got := fmt.Sprint(tc.grant.IAM()); got != tc.want {
-			t.Errorf("%+v is %s, want %s", tc.grant, got, tc.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 )
@@ -8,23 +9,17 @@ import (
 // Production is the stage whose resources have the names that users and other stacks rely on.
 const Production = "prod"
 
-// stageName is short enough for the name of a bucket, of 63 characters: that of the store, the stage, an account, and the
-// longest name of a Region.
-var stageName = regexp.MustCompile(`^[a-z][a-z0-9]{0,10}$`)
+// StageName matches what a stage may be called: it is short enough for the name of a bucket, of 63 characters: that of the
+// store, the stage, an account, and the longest name of a Region.
+var StageName = regexp.MustCompile(`^[a-z][a-z0-9]{0,10}$`)
 
 // atStage gives a system that is not the production one names of its own, so that both fit into one account and Region.
 func (t *Topology) atStage(stage string) {
 	t.WebSocket.Stage = stage
-	if stage == Production {
-		return
-	}
-	t.rename(func(name string) string {
-		if table, ok := t.Table(name); ok && table.Brought {
-			return name
-		}
-		return name + "-" + stage
-	})
 	t.nameMetrics()
+	if stage != Production {
+		t.rename(func(name string) string { return name + "-" + stage })
+	}
 }
 
 // measured are the commands that write metrics.
@@ -34,7 +29,7 @@ var measured = []string{"canary", "fanout", "query", "sync"}
 // of its own: in one, the metrics of two systems would add up.
 func (t Topology) MetricsNamespace() string {
 	if t.WebSocket.Stage == Production {
-		return "IOpsDashboard" // which the programs have by default
+		return "IOpsDashboard"
 	}
 	return "IOpsDashboard-" + t.WebSocket.Stage
 }
@@ -54,25 +49,46 @@ func (t *Topology) nameMetrics() {
 	}
 }
 
-// bring has a table that is there already in place of one of our own.
-func (t *Topology) bring(own, brought string) {
-	if brought == "" {
-		return
-	}
-	for i := range t.Tables {
-		if t.Tables[i].Name == own {
-			t.Tables[i].Brought = true
+// bring has tables that are there already in place of our own, by the variables of these. Their names are whatever their
+// owners chose, maybe those of other resources of ours, so only what names a table is changed.
+func (t *Topology) bring(tables map[string]string) {
+	brought := map[string]string{}
+	for i, x := range t.Tables {
+		if name := tables[x.Variable]; name != "" {
+			brought[x.Name] = name
+			t.Tables[i].Name, t.Tables[i].Brought = name, true
 		}
 	}
-	t.rename(func(name string) string {
-		if name == own {
-			return brought
+	named := func(own string) string { return cmp.Or(brought[own], own) }
+	for i, x := range t.Streams {
+		t.Streams[i].Table = named(x.Table)
+	}
+	t.refer(func(r Ref) Ref {
+		if r.Kind == TableName {
+			r.Name = named(r.Name)
 		}
-		return name
+		return r
 	})
 }
 
-// rename renames all resources, wherever they are named.
+// refer changes what the environments refer to.
+func (t *Topology) refer(to func(Ref) Ref) {
+	changed := func(environment map[string]Ref) map[string]Ref {
+		all := map[string]Ref{} // some share one
+		for variable, r := range environment {
+			all[variable] = to(r)
+		}
+		return all
+	}
+	for i, x := range t.Functions {
+		t.Functions[i].Environment = changed(x.Environment)
+	}
+	for i, x := range t.Workers {
+		t.Workers[i].Environment = changed(x.Environment)
+	}
+}
+
+// rename renames all resources, wherever they are named. Grants are on what environments refer to, and are not there yet.
 func (t *Topology) rename(to func(string) string) {
 	named := func(name string) string {
 		if name == "" {
@@ -80,21 +96,12 @@ func (t *Topology) rename(to func(string) string) {
 		}
 		return to(name)
 	}
-	refs := func(environment map[string]Ref) map[string]Ref {
-		all := map[string]Ref{}
-		for variable, r := range environment {
-			if r.Kind != Literal {
-				r.Name = named(r.Name)
-			}
-			all[variable] = r
+	t.refer(func(r Ref) Ref {
+		if r.Kind != Literal {
+			r.Name = named(r.Name)
 		}
-		return all
-	}
-	granted := func(all []Grant) {
-		for i := range all {
-			all[i].On.Name = named(all[i].On.Name)
-		}
-	}
+		return r
+	})
 	for i, x := range t.Tables {
 		t.Tables[i].Name = named(x.Name)
 	}
@@ -111,12 +118,10 @@ func (t *Topology) rename(to func(string) string) {
 		t.Subscriptions[i] = Subscription{Topic: named(x.Topic), Queue: named(x.Queue), DeadLetter: named(x.DeadLetter)}
 	}
 	for i, x := range t.Functions {
-		t.Functions[i].Name, t.Functions[i].Environment = named(x.Name), refs(x.Environment)
-		granted(x.Grants)
+		t.Functions[i].Name = named(x.Name)
 	}
 	for i, x := range t.Workers {
-		t.Workers[i].Name, t.Workers[i].Environment = named(x.Name), refs(x.Environment)
-		granted(x.Grants)
+		t.Workers[i].Name = named(x.Name)
 	}
 	for i, x := range t.Streams {
 		t.Streams[i].Table, t.Streams[i].Function, t.Streams[i].Failures = named(x.Table), named(x.Function), named(x.Failures)

@@ -320,7 +320,7 @@ func New(o Options) Topology {
 		// A table that was brought may hold items of other kinds, which are nobody's insights.
 		Streams: []StreamMapping{stream(metrics, nil), stream(insights, &KeyPrefix{Attribute: "pk", Prefix: "insight#"})},
 		WebSocket: WebSocketAPI{
-			Name: "iops-dashboard-websocket", Stage: "prod",
+			Name:     "iops-dashboard-websocket",
 			Routes:   map[string]string{"$connect": connect, "$disconnect": disconnect},
 			Throttle: Throttle{Rate: 500, Burst: 500}, // as many as may connect in a second: see DefaultRate
 		},
@@ -341,10 +341,9 @@ func New(o Options) Topology {
 		t.addShard(updates, connections, shard, serves(shard, shards, before), o)
 	}
 	t.shareRates()
-	t.permitAll()
-	t.bring(metrics, o.MetricsTable)
-	t.bring(insights, o.InsightsTable)
 	t.atStage(o.Stage)
+	t.bring(map[string]string{"METRICS_TABLE": o.MetricsTable, "INSIGHTS_TABLE": o.InsightsTable})
+	t.permitAll()
 	return t
 }
 

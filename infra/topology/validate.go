@@ -33,7 +33,7 @@ func (t Topology) Validate() error {
 	v.routes()
 	v.access()
 	v.throttles()
-	v.check(stageName.MatchString(v.WebSocket.Stage), "stage %q: want up to 11 small letters and digits, the first a letter", v.WebSocket.Stage)
+	v.check(StageName.MatchString(v.WebSocket.Stage), "stage %q: want up to 11 small letters and digits, the first a letter", v.WebSocket.Stage)
 	return errors.Join(v.faults...)
 }
 
@@ -49,7 +49,10 @@ func (v *validator) check(ok bool, format string, args ...any) {
 }
 
 func (v *validator) tables() {
+	seen := map[string]bool{}
 	for _, t := range v.Tables {
+		v.check(!seen[t.Name], "table %s: there are two of that name", t.Name)
+		seen[t.Name] = true
 		v.check(tableName.MatchString(t.Name), "table %q: not a table name", t.Name)
 		v.check(t.PartitionKey != "" && t.SortKey != "", "table %s: needs both keys", t.Name)
 		v.check(t.Variable != "", "table %s: needs a variable", t.Name)

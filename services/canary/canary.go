@@ -119,7 +119,7 @@ func (c *Canary) run(ctx context.Context) (time.Duration, *fault.Error) {
 	if err := page.sync(ctx); err != nil {
 		return 0, at("sync", err)
 	}
-	next := chance(time.Now())
+	next := newState(time.Now())
 	start := time.Now()
 	if err := c.config.Rows.Write(ctx, next.row(c.config.Tenant)); err != nil {
 		return 0, at("write", err)
@@ -144,8 +144,8 @@ type state struct {
 	updatedAt string
 }
 
-// chance returns a state that the row does not have.
-func chance(now time.Time) state {
+// newState returns a state that the row does not have.
+func newState(now time.Time) state {
 	return state{health: float64(rand.IntN(10_001)) / 100, updatedAt: now.UTC().Format(frame.TimestampForm)}
 }
 

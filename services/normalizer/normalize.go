@@ -2,7 +2,6 @@ package normalizer
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +16,6 @@ const defaultTenant = "default"
 
 // tenantAttribute of a row says whose it is. It is not among its public attributes.
 const tenantAttribute = "tenant"
-
-var tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
 // update is one change of one entity of one tenant, and the event that tells of it, which lacks
 // only its version.
@@ -134,7 +131,7 @@ func tenant(row image) (string, bool) {
 		return defaultTenant, true
 	}
 	kind, text := attribute(raw)
-	return text, kind == "S" && tenantPattern.MatchString(text)
+	return text, kind == "S" && contracts.TenantPattern.MatchString(text)
 }
 
 // remove tells the tenant of the old image that the entity is gone, whatever else that image is.
@@ -167,7 +164,7 @@ func (o *outcome) upsert(now time.Time) {
 		}
 	}
 	if !ok {
-		o.reason = &quarantine.Reason{Code: "pattern", Pointer: "/dynamodb/NewImage/tenant", Message: "must be a text that matches " + tenantPattern.String()}
+		o.reason = &quarantine.Reason{Code: "pattern", Pointer: "/dynamodb/NewImage/tenant", Message: "must be a text that matches " + contracts.TenantPattern.String()}
 		return
 	}
 	o.add(owner, r.EventID, contracts.MetricUpdateOperationUpsert, now)

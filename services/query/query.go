@@ -123,7 +123,7 @@ const lastWords = 500 * time.Millisecond
 //	400 INVALID           a parameter that is not as it must be: pointer and rule say which
 //	401 UNAUTHENTICATED   the token says no subject, session or tenant, or was revoked
 //	403 FORBIDDEN         a type, all types, or the insights, that the caller may not see
-//	404 NOT_FOUND         no such entity, or route
+//	404 NOT_FOUND         no such entity
 //	500 UNAVAILABLE       a fault of ours that does not heal by itself, as a permission that lacks
 //	503 UNAVAILABLE       the table is out of order, or throttles, or nothing was read in time: try again after Retry-After
 //
@@ -168,7 +168,7 @@ func (q *Query) serve(ctx context.Context, request events.APIGatewayV2HTTPReques
 	case routeEntity:
 		return q.entity(ctx, who, request.PathParameters, request.QueryStringParameters)
 	}
-	return answer{}, notFound
+	return answer{}, fault.Newf("query.Handle", fault.Internal, "no route of ours") // the API has one that is not known here
 }
 
 func (q *Query) identify(ctx context.Context, request events.APIGatewayV2HTTPRequest) (identity.Identity, error) {

@@ -53,7 +53,7 @@ func TestRefuses(t *testing.T) {
 		"nothing but insights":  {metrics(claim("entity_types", "insight")), 403, forbidden, "", ""},
 		"no type that there is": {metrics(claim("entity_types", "classroom")), 403, forbidden, "", ""},
 
-		"no such route":         {request("$default"), 404, missing, "", ""},
+		"no route of ours":      {request("$default"), 500, contracts.ErrorCodeUnavailable, "", ""},
 		"no route, and nobody":  {request("$default", claim("sub", "")), 401, unknown, "", ""},
 		"no such entity":        {entity("student", "stu_1"), 404, missing, "", ""},
 		"no id":                 {entity("student", ""), 404, missing, "", ""},

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"time"
+
+	"github.com/iops-dashboard/live/infra/local/account"
 )
 
 // Config describes one WebSocket API. Only Routes has no usable zero value.
@@ -17,7 +19,7 @@ type Config struct {
 	Stage string
 	// Region is part of the domain name. Defaults to "us-east-1".
 	Region string
-	// AccountID owns the API. Proxy events do not carry it; the method ARN of an authorizer does. Defaults to "000000000000".
+	// AccountID owns the API. Proxy events do not carry it; the method ARN of an authorizer does. Defaults to [account.ID].
 	AccountID string
 	// DomainName is requestContext.domainName. It is not where this gateway listens: a function that calls back must be
 	// told the endpoint. Defaults to "{APIID}.execute-api.{Region}.amazonaws.com".
@@ -121,7 +123,7 @@ func (c Config) withDefaults() Config {
 	def(&c.APIID, "local00000")
 	def(&c.Stage, "prod")
 	def(&c.Region, "us-east-1")
-	def(&c.AccountID, "000000000000")
+	def(&c.AccountID, account.ID)
 	def(&c.DomainName, c.APIID+".execute-api."+c.Region+".amazonaws.com")
 	def(&c.RouteSelection, "$request.body.action")
 	if c.Logger == nil {

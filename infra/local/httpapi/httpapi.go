@@ -47,6 +47,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/iops-dashboard/live/infra/local/account"
 )
 
 const (
@@ -55,8 +57,7 @@ const (
 	timeout = 30 * time.Second
 	maxBody = 6 << 20
 
-	apiID     = "local00001"
-	accountID = "000000000000"
+	apiID = "local00001"
 )
 
 // Invoker runs a Lambda function synchronously; see gateway.Invoker, which is the same.
@@ -312,7 +313,7 @@ func newEvent(region string, r *http.Request, route string, parameters map[strin
 		Version: "2.0", RouteKey: route, RawPath: r.URL.Path, RawQueryString: r.URL.RawQuery, PathParameters: parameters,
 		Headers: map[string]string{"host": r.Host},
 		RequestContext: requestContext{
-			AccountID: accountID, APIID: apiID, DomainName: apiID + ".execute-api." + region + ".amazonaws.com", DomainPrefix: apiID,
+			AccountID: account.ID, APIID: apiID, DomainName: apiID + ".execute-api." + region + ".amazonaws.com", DomainPrefix: apiID,
 			HTTP:      httpContext{Method: r.Method, Path: r.URL.Path, Protocol: r.Proto, SourceIP: ip, UserAgent: r.UserAgent()},
 			RequestID: newID(), RouteKey: route, Stage: "$default",
 			Time: now.UTC().Format("02/Jan/2006:15:04:05 -0700"), TimeEpoch: now.UnixMilli(),

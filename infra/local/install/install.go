@@ -1,6 +1,6 @@
-// Package install brings what the system needs on one machine: the local servers and the
-// dashboard's packages from npm, the binaries of the services, and the built dashboard. Each step
-// does nothing when its inputs have not changed since it last succeeded.
+// Package install brings what a checkout needs: to run the system on one machine, the local servers
+// and the dashboard's packages from npm, the binaries of the services, and the built dashboard; to
+// deploy it, the CDK. Each step does nothing when its inputs have not changed since it last succeeded.
 package install
 
 import (

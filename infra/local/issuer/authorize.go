@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/iops-dashboard/live/contracts"
 )
 
 var (
 	challengePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-	// What the services take for a tenant and for an entity type: a token with another would only be refused there.
-	tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	typePattern   = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
+	// What the services take for an entity type: a token with another would only be refused there.
+	typePattern = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
 )
 
 const (
@@ -111,7 +112,7 @@ func (i *Issuer) signIn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.name == "" || utf8.RuneCountInString(p.name) > maxName:
 		problem = "A user name has 1 to 128 characters."
-	case !tenantPattern.MatchString(p.tenant):
+	case !contracts.TenantPattern.MatchString(p.tenant):
 		problem = "A tenant has 1 to 64 letters, digits, and, but not in front, _ . -"
 	case slices.ContainsFunc(p.entityTypes, func(s string) bool { return !typePattern.MatchString(s) }):
 		problem = "Entity types are words like student and tutor, with spaces between."

@@ -26,6 +26,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/iops-dashboard/live/infra/local/account"
 )
 
 // MaxPayload is the largest event a synchronous invocation takes, in bytes.
@@ -120,7 +122,7 @@ func (f Function) validate() error {
 type Config struct {
 	Functions []Function
 	Region    string       // Defaults to us-east-1.
-	Account   string       // twelve digits, for ARNs. Defaults to 000000000000.
+	Account   string       // twelve digits, for ARNs. Defaults to [account.ID].
 	Logger    *slog.Logger // of the host's own doings. Defaults to none.
 
 	// Logs receives each line that a function writes to stdout or stderr, without its line end; a line over 256 KiB
@@ -169,7 +171,7 @@ func New(config Config) (*Host, error) {
 		h.region = "us-east-1"
 	}
 	if h.account == "" {
-		h.account = "000000000000"
+		h.account = account.ID
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)

@@ -33,6 +33,9 @@ type DirectoryStore struct{ Directory string }
 
 var _ FailureStore = DirectoryStore{}
 
+// draft begins the name of a file that is not whole yet.
+const draft = ".new-"
+
 // Put implements FailureStore.
 func (s DirectoryStore) Put(_ context.Context, key string, document []byte) (err error) {
 	if !filepath.IsLocal(filepath.FromSlash(key)) {
@@ -43,7 +46,7 @@ func (s DirectoryStore) Put(_ context.Context, key string, document []byte) (err
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return fmt.Errorf("pump: keep failure: %w", err)
 	}
-	file, err := os.CreateTemp(directory, ".new-*")
+	file, err := os.CreateTemp(directory, draft+"*")
 	if err != nil {
 		return fmt.Errorf("pump: keep failure: %w", err)
 	}

@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// notifyTries is how often the news of a document is sent, over some three seconds. The shard waits for so long.
-const notifyTries = 6
+// The news of a document is sent until it is told, notifyTries times at most, with some three seconds of pauses. A try that
+// has no answer ends after notifyTimeout, so the shard waits for 15 seconds at most.
+const (
+	notifyTries   = 6
+	notifyTimeout = 2 * time.Second
+)
 
 // NotifyingStore tells of each document that a store keeps, as a bucket of S3 tells a queue. If the news cannot be sent,
 // the document is kept all the same, and the log says that nobody was told.
@@ -20,7 +24,7 @@ type NotifyingStore struct {
 	FailureStore
 	Bucket string
 	Region string
-	// Notify sends a message with this body. It is called concurrently.
+	// Notify sends a message with this body. It ends with ctx, and is called concurrently.
 	Notify func(ctx context.Context, body string) error
 	Logger *slog.Logger
 }
@@ -38,7 +42,7 @@ func (s NotifyingStore) Put(ctx context.Context, key string, document []byte) er
 	trouble := trouble{logger: log, doing: "tell of what was kept"}
 	retry := backoff{first: 100 * time.Millisecond, last: 5 * time.Second}
 	for try := 1; ; try++ {
-		err := s.Notify(ctx, string(body))
+		err := s.notify(ctx, string(body))
 		if err == nil {
 			trouble.end(ctx)
 			return nil
@@ -49,6 +53,12 @@ func (s NotifyingStore) Put(ctx context.Context, key string, document []byte) er
 			return nil
 		}
 	}
+}
+
+func (s NotifyingStore) notify(ctx context.Context, body string) error {
+	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
+	defer cancel()
+	return s.Notify(ctx, body)
 }
 
 // The message of S3. Keys are encoded as in the query of a URL, but for their slashes.

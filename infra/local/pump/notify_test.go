@@ -19,7 +19,7 @@ type told struct {
 	NotifyingStore
 	log    *logCounter
 	bodies []string
-	fail   func(try int) error
+	fail   func(ctx context.Context, try int) error
 	tries  int
 }
 
@@ -27,10 +27,10 @@ func newTold(t *testing.T) *told {
 	r := &told{log: &logCounter{}}
 	r.NotifyingStore = NotifyingStore{
 		FailureStore: DirectoryStore{t.TempDir()}, Bucket: "iops-dashboard-failures", Region: "eu-west-1", Logger: slog.New(r.log),
-		Notify: func(_ context.Context, body string) error {
+		Notify: func(ctx context.Context, body string) error {
 			r.tries++
 			if r.fail != nil {
-				if err := r.fail(r.tries); err != nil {
+				if err := r.fail(ctx, r.tries); err != nil {
 					return err
 				}
 			}
@@ -97,7 +97,7 @@ func TestNothingIsToldOfWhatIsNotKept(t *testing.T) {
 func TestNewsAreRepeatedUntilTheyAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTold(t)
-		r.fail = func(try int) error {
+		r.fail = func(_ context.Context, try int) error {
 			if try < notifyTries {
 				return errors.New("the queue is away")
 			}
@@ -116,7 +116,7 @@ func TestNewsAreRepeatedUntilTheyAreTold(t *testing.T) {
 func TestUntoldNewsAreSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTold(t)
-		r.fail = func(int) error { return errors.New("the queue is away") }
+		r.fail = func(context.Context, int) error { return errors.New("the queue is away") }
 		began := time.Now()
 		if err := r.Put(t.Context(), givenUp, []byte("document")); err != nil {
 			t.Error(err)
@@ -137,5 +137,27 @@ func TestUntoldNewsAreSaid(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 		r.wantKept(t, givenUp, "again")
+	})
+}
+
+// A queue that never answers is as good as none: each try ends, and so does the shard's wait.
+func TestHangingNewsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTold(t)
+		r.fail = func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		began := time.Now()
+		if err := r.Put(t.Context(), givenUp, []byte("document")); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); r.tries != notifyTries || took < notifyTries*notifyTimeout || took > 16*time.Second {
+			t.Errorf("%d tries in %s", r.tries, took)
+		}
+		if r.log.count("ERROR NOBODY WAS TOLD") != 1 {
+			t.Errorf("logged %q", r.log.lines)
+		}
+		r.wantKept(t, givenUp, "document")
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/iops-dashboard/live/infra/local/account"
 )
 
 // firstRun is how soon after its begin a schedule invokes its function for the first time: when all else has started, and
@@ -13,8 +15,7 @@ const firstRun = time.Second
 
 // Schedule is a rule that invokes a function in a rhythm.
 type Schedule struct {
-	Name     string // of the rule
-	Function string
+	Function string // the rule has its name
 	Every    time.Duration
 	Region   string
 }
@@ -32,7 +33,7 @@ type Scheduler struct {
 
 // NewScheduler returns a Scheduler that Run starts.
 func NewScheduler(s Schedule, invoker Invoker, log *slog.Logger) *Scheduler {
-	return &Scheduler{schedule: s, invoker: invoker, log: log.With("schedule", s.Name, "function", s.Function)}
+	return &Scheduler{schedule: s, invoker: invoker, log: log.With("schedule", s.Function)}
 }
 
 // Run invokes the function until ctx ends. No invocation of its is waited for after that.
@@ -79,11 +80,10 @@ type scheduledEvent struct {
 
 // event is that of EventBridge.
 func (s *Scheduler) event() []byte {
-	const account = "000000000000"
 	event, err := marshal(scheduledEvent{
-		Version: "0", ID: newUUID(), DetailType: "Scheduled Event", Source: "aws.events", Account: account,
+		Version: "0", ID: newUUID(), DetailType: "Scheduled Event", Source: "aws.events", Account: account.ID,
 		Time: time.Now().UTC().Format(time.RFC3339), Region: s.schedule.Region,
-		Resources: []string{"arn:aws:events:" + s.schedule.Region + ":" + account + ":rule/" + s.schedule.Name},
+		Resources: []string{"arn:aws:events:" + s.schedule.Region + ":" + account.ID + ":rule/" + s.schedule.Function},
 	})
 	if err != nil {
 		panic(err) // strings always marshal

@@ -28,7 +28,7 @@ func newClock(t *testing.T, answer func(ctx context.Context, n int) (Response, e
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	c.stop = func() { cancel(); running.Wait() }
-	s := NewScheduler(Schedule{Name: "canary", Function: "canary", Every: time.Minute, Region: "eu-west-1"}, InvokerFunc(
+	s := NewScheduler(Schedule{Function: "canary", Every: time.Minute, Region: "eu-west-1"}, InvokerFunc(
 		func(ctx context.Context, function string, payload []byte) (Response, error) {
 			var e events.EventBridgeEvent
 			if err := json.Unmarshal(payload, &e); err != nil || function != "canary" {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAMissingVariableIsNamed(t *testing.T) {
-	names := []string{"METRICS_TABLE", "TICKETS_TABLE", "WEBSOCKET_URL", "CANARY_TENANT"}
+	names := []string{"METRICS_TABLE", "TICKETS_TABLE", "WEBSOCKET_URL", "CANARY_TENANT", "METRICS_NAMESPACE"}
 	for _, name := range names {
 		t.Setenv(name, "")
 	}

@@ -71,6 +71,7 @@ func testProgram(t *testing.T, client string) {
 	url, dead := newQueue(t, messages), newQueue(t, messages)
 	for name, value := range map[string]string{
 		"CONNECTIONS_TABLE": connections, "FANOUT_QUEUE_URL": url, "FANOUT_DLQ_URL": dead, "FANOUT_VISIBILITY": "30s", "FANOUT_BUCKETS": "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "FANOUT_RATE": "1000",
+		"METRICS_NAMESPACE":         "Test",
 		"FANOUT_POSTERS":            "1", // the narrowest there is
 		"FANOUT_CLIENT":             client,
 		"WEBSOCKET_API_ENDPOINT":    callback.URL + "/prod",

@@ -77,8 +77,8 @@ type Sync struct {
 	Lifetime time.Duration `env:"CONNECTION_LIFETIME,required,notEmpty"`
 	// ReconnectAfter is how old a connection is when it is told to move. See session.SyncConfig.
 	ReconnectAfter time.Duration `env:"RECONNECT_AFTER"`
-	// MetricsNamespace is where CloudWatch has the metrics.
-	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"`
+	// MetricsNamespace is where CloudWatch has the metrics. Those of two systems in one would add up.
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE,required,notEmpty"`
 }
 
 // Tickets is the environment of services/cmd/tickets.
@@ -111,9 +111,9 @@ type Revoke struct {
 type Canary struct {
 	MetricsTable     string           `env:"METRICS_TABLE,required,notEmpty"` // where it writes its row
 	TicketsTable     string           `env:"TICKETS_TABLE,required,notEmpty"`
-	SocketURL        SocketURL        `env:"WEBSOCKET_URL,required,notEmpty"`              // where clients connect, with the stage
-	Tenant           string           `env:"CANARY_TENANT,required,notEmpty"`              // of its own: what it writes is seen by nobody else
-	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
+	SocketURL        SocketURL        `env:"WEBSOCKET_URL,required,notEmpty"`     // where clients connect, with the stage
+	Tenant           string           `env:"CANARY_TENANT,required,notEmpty"`     // of its own: what it writes is seen by nobody else
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE,required,notEmpty"` // as in Sync
 }
 
 // Query is the environment of services/cmd/query.
@@ -125,7 +125,7 @@ type Query struct {
 	Auth             string           `env:"AUTH,required,notEmpty"`
 	TenantClaim      string           `env:"TENANT_CLAIM" envDefault:"tenant"` // as in Tickets
 	EntityTypesClaim string           `env:"ENTITY_TYPES_CLAIM" envDefault:"entity_types"`
-	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE,required,notEmpty"` // as in Sync
 }
 
 // Fanout is the environment of services/cmd/fanout.
@@ -147,7 +147,7 @@ type Fanout struct {
 	Client PostClient `env:"FANOUT_CLIENT" envDefault:"wire"`
 	// MetricsAddress is where the worker serves Prometheus, as :9090. Empty: nowhere.
 	MetricsAddress   string           `env:"FANOUT_METRICS_ADDRESS"`
-	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE" envDefault:"IOpsDashboard"` // as in Sync
+	MetricsNamespace MetricsNamespace `env:"METRICS_NAMESPACE,required,notEmpty"` // as in Sync
 	// Posters is how many posts are in flight at most. Defaults to 64.
 	Posters int `env:"FANOUT_POSTERS" envDefault:"64"`
 }

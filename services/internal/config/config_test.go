@@ -10,7 +10,6 @@ import (
 
 	"github.com/iops-dashboard/live/infra/topology"
 	"github.com/iops-dashboard/live/services/internal/config"
-	"github.com/iops-dashboard/live/services/internal/telemetry"
 )
 
 // variables splits the environment of a configuration into what it must have and what it may have.
@@ -92,7 +91,7 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 
 // The browser's address of the API is the likeliest mistake, and each post would fail with it.
 func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
-	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL"} {
+	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "METRICS_NAMESPACE"} {
 		t.Setenv(name, "x")
 	}
 	t.Setenv("FANOUT_VISIBILITY", "30s")
@@ -115,7 +114,7 @@ func TestCallbackMustBeAnHTTPAddress(t *testing.T) {
 
 // The addresses of a WebSocket API are easily taken for each other.
 func TestSocketMustBeAWebSocketAddress(t *testing.T) {
-	for _, name := range []string{"METRICS_TABLE", "TICKETS_TABLE", "CANARY_TENANT"} {
+	for _, name := range []string{"METRICS_TABLE", "TICKETS_TABLE", "CANARY_TENANT", "METRICS_NAMESPACE"} {
 		t.Setenv(name, "x")
 	}
 	for value, good := range map[string]bool{
@@ -170,18 +169,23 @@ func TestMetricsAreWhereTheTopologySays(t *testing.T) {
 		c, err := config.Read[config.Query]()
 		return c.MetricsNamespace, err
 	}
-	if got, err := namespace(); err != nil || string(got) != topology.Default().MetricsNamespace() || got != telemetry.Namespace {
-		t.Errorf("%q, %v", got, err)
-	}
-	for _, f := range topology.New(topology.Options{Stage: "beta", FanoutFunction: true}).Functions {
-		switch value, ok := f.Environment["METRICS_NAMESPACE"]; {
-		case ok && value.Name != "IOpsDashboard-beta":
-			t.Errorf("%s writes to %q", f.Name, value.Name)
-		case !ok && slices.Contains([]string{"fanout", "query", "sync"}, f.Command):
-			t.Errorf("%s writes to the namespace of another stage", f.Name)
+	for stage, want := range map[string]string{"": "IOpsDashboard", "beta": "IOpsDashboard-beta"} {
+		for _, function := range []bool{false, true} {
+			system := topology.New(topology.Options{Stage: stage, FanoutFunction: function, Auth: topology.AuthTicket})
+			writes := func(command string, environment map[string]topology.Ref) {
+				if got, ok := environment["METRICS_NAMESPACE"]; ok && got != (topology.Ref{Name: want}) || want != system.MetricsNamespace() {
+					t.Errorf("stage %q: %s writes to %q, and alarms watch %q", stage, command, got.Name, system.MetricsNamespace())
+				}
+			}
+			for _, f := range system.Functions {
+				writes(f.Command, f.Environment)
+			}
+			for _, w := range system.Workers {
+				writes(w.Command, w.Environment)
+			}
 		}
 	}
-	for value, good := range map[string]bool{"IOpsDashboard-beta": true, "a/b.c_d#e:f g": true, "AWS/Lambda": false, "é": false, strings.Repeat("x", 256): false} {
+	for value, good := range map[string]bool{"": false, "IOpsDashboard-beta": true, "a/b.c_d#e:f g": true, "AWS/Lambda": false, "é": false, strings.Repeat("x", 256): false} {
 		t.Setenv("METRICS_NAMESPACE", value)
 		if got, err := namespace(); good != (err == nil) || good && string(got) != value {
 			t.Errorf("%q: %q, %v", value, got, err)
@@ -190,7 +194,7 @@ func TestMetricsAreWhereTheTopologySays(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL"} {
+	for _, name := range []string{"CONNECTIONS_TABLE", "FANOUT_QUEUE_URL", "FANOUT_DLQ_URL", "METRICS_NAMESPACE"} {
 		t.Setenv(name, "x")
 	}
 	t.Setenv("WEBSOCKET_API_ENDPOINT", "http://127.0.0.1:4000/prod")

@@ -20,9 +20,9 @@ const MaxFrame = 128 << 10
 // then the order in which the frames arrive is not known.
 type Gateway interface {
 	// Post sends one text frame, once: it never retries. It gives up after timeout, which must be
-	// positive, or when ctx ends. One frame may be posted to many connections at a time. Success means
-	// that the gateway has accepted the frame, not that the client has read it. The text of an error
-	// tells neither the connection nor the frame, and its kind is the whole verdict:
+	// positive, or a little later, or when ctx ends. One frame may be posted to many connections at a
+	// time. Success means that the gateway has accepted the frame, not that the client has read it. The
+	// text of an error tells neither the connection nor the frame, and its kind is the whole verdict:
 	//
 	//	Gone        the connection was closed, never was, or has not finished its handshake
 	//	Throttled   the account's rate is used up, or the client reads too slowly

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
 )
 
@@ -27,12 +28,8 @@ const (
 	AuthTicket Auth = "ticket" // who has a token, which an HTTP API has checked, or a ticket that it gave
 )
 
-// tenant and type are contracts/schemas/defs/tenant.json, and what an entity type looks like. New types may come,
-// so they are not listed.
-var (
-	tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	typePattern   = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
-)
+// typePattern is what an entity type looks like. New types may come, so they are not listed.
+var typePattern = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
 
 // Claims are the names of the claims of a token that say what its subject may do. They must be such as its
 // issuer writes, and no user can.
@@ -104,7 +101,7 @@ func (c Claims) Read(request events.APIGatewayV2HTTPRequest) (Identity, error) {
 		}
 	}
 	named := func(s string) bool { return s != "" && len(s) <= maxName }
-	if !named(i.Subject) || !named(i.Session) || !tenantPattern.MatchString(i.Tenant) {
+	if !named(i.Subject) || !named(i.Session) || !contracts.TenantPattern.MatchString(i.Tenant) {
 		return Identity{}, fault.New(op, fault.Denied, ErrUnknown)
 	}
 	if said, ok := claims[c.EntityTypes]; ok {

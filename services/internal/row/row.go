@@ -4,7 +4,6 @@ package row
 
 import (
 	"context"
-	"regexp"
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/services/internal/fault"
@@ -28,9 +27,6 @@ type Writer interface {
 	Write(ctx context.Context, r Row) error
 }
 
-// tenants is the form of a tenant's name: see contracts/schemas/defs/tenant.json.
-var tenants = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-
 // maxID is the longest id of an entity, in characters: see contracts/schemas/defs/entity-id.json.
 const maxID = 256
 
@@ -40,7 +36,7 @@ func Check(op string, r Row) error {
 	switch n := len([]rune(r.EntityID)); {
 	case n == 0 || n > maxID:
 		return fault.Newf(op, fault.Invalid, "an entity's id has 1 to %d characters, not %d", maxID, n)
-	case !tenants.MatchString(r.Tenant):
+	case !contracts.TenantPattern.MatchString(r.Tenant):
 		return fault.Newf(op, fault.Invalid, "no tenant")
 	case len(r.Attributes) == 0:
 		return fault.Newf(op, fault.Invalid, "no attributes")

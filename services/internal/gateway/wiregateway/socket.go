@@ -60,8 +60,8 @@ func (s *socket) close() {
 	_ = s.conn.Close()
 }
 
-// use prepares the socket for an exchange, which ends at the deadline, or by so much slack later, or with ctx. Posts of one sender have
-// one context, so the socket goes on being watched for the next.
+// use prepares the socket for an exchange, which ends at the deadline, or by so much slack later, or with ctx.
+// Posts of one sender have one context, so the socket goes on being watched for the next.
 func (s *socket) use(ctx context.Context, deadline time.Time, slack time.Duration) error {
 	if err := s.own(ctx.Done(), deadline, slack); err != nil {
 		return err

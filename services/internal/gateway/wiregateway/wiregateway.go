@@ -115,9 +115,9 @@ func (g *Gateway) Close() error {
 	return nil
 }
 
-// Post makes one POST, which ends within the timeout, or 3% more. If it was sent on a socket that had been idle, and the service had closed that
-// meanwhile, it is sent once more on another: the first was not answered, and if it had arrived all the same,
-// its updates carry versions.
+// Post makes one POST, which ends within the timeout, or 3% more. If it was sent on a socket that had been
+// idle, and the service had closed that meanwhile, it is sent once more on another: the first was not
+// answered, and if it had arrived all the same, its updates carry versions.
 func (g *Gateway) Post(ctx context.Context, connectionID string, f *gateway.Frame, timeout time.Duration) error {
 	if ctx.Err() != nil {
 		return fault.New(op, fault.Transient, context.Cause(ctx))

@@ -188,6 +188,24 @@ func (r *raw) serve(conn net.Conn) {
 	}
 }
 
+// settle returns when each request that was sent has been counted, and takes no more. The senders must have closed
+// their connections.
+func (r *raw) settle(t *testing.T) {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(limit))
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if _, err := io.Copy(io.Discard, conn); err != nil { // it was accepted, and so was each before it
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	r.served.Wait()
+}
+
 func (r *raw) url() string { return "http://" + r.Addr().String() }
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -298,16 +316,17 @@ func TestATimeoutIsNotRepeated(t *testing.T) {
 	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), 50*time.Millisecond); fault.KindOf(err) != fault.Transient || err == nil {
 		t.Errorf("%v", err)
 	}
-	for r.requests.Load() < 2 { // a busy server has not read it yet
-		select {
-		case <-t.Context().Done():
-			t.Fatal("the request did not arrive")
-		case <-time.After(time.Millisecond):
-		}
+	if took := time.Since(began); took > limit/2 { // the deadline of the first has not come yet
+		t.Errorf("it took %s", took)
 	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.settle(t)
 	if got := r.requests.Load(); got != 2 {
 		t.Errorf("%d requests", got)
 	}
@@ -357,34 +376,40 @@ func TestAForbiddenPostIsNotRepeated(t *testing.T) {
 // There are never more sockets than allowed, and who waits for one can be called off.
 func TestSocketsAreBounded(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	var inFlight, most atomic.Int64
+	release, arrived := make(chan struct{}), make(chan struct{}, 10)
+	var mu sync.Mutex
+	var inFlight, most int
+	count := func(by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		inFlight += by
+		most = max(most, inFlight)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		most.Store(max(most.Load(), inFlight.Add(1)))
+		count(1)
+		arrived <- struct{}{}
 		<-release
-		inFlight.Add(-1)
+		count(-1)
 	}))
 	defer server.Close()
 	g := open(t, server.URL, func(o *wiregateway.Options) { o.Connections = 2 })
 	var all sync.WaitGroup
-	started := make(chan struct{}, 10)
 	for range 10 {
 		all.Go(func() {
-			started <- struct{}{}
 			if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), limit); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for range 10 {
-		<-started
-	}
-	for inFlight.Load() < 2 {
+	for range 2 {
 		select {
-		case <-t.Context().Done():
-			t.Fatal("nothing arrives")
-		case <-time.After(time.Millisecond):
+		case <-arrived:
+		case <-time.After(limit):
+			t.Error("nothing arrives")
 		}
+	}
+	if err := g.Post(t.Context(), id, gateway.NewFrame([]byte("{}")), 100*time.Millisecond); fault.KindOf(err) != fault.Transient || err == nil {
+		t.Errorf("without a socket: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -393,8 +418,12 @@ func TestSocketsAreBounded(t *testing.T) {
 	}
 	close(release)
 	all.Wait()
-	if got := most.Load(); got != 2 {
-		t.Errorf("%d posts in flight", got)
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	if most != 2 {
+		t.Errorf("%d posts in flight", most)
 	}
 }
 
