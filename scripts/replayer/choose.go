@@ -1,31 +1,31 @@
 package main
 
 import (
-	"context"
-	"errors"
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"os"
-	"path"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
-	"github.com/iops-dashboard/live/scripts/replayer/deadletter"
 	"github.com/iops-dashboard/live/scripts/replayer/filter"
 )
 
 // where says which dead letters are meant.
 type where struct {
-	Queue string `arg:"" help:"Where they rest: as fanout-0 or fanout-0-subscription, or the name or URL of the queue."`
-	Stage string `default:"prod" help:"The stage, if the queue is named as fanout-0."`
+	Queue string `arg:"" help:"Where they rest: fanout-0, fanout-0-subscription, quarantine or failures, or the name or URL of the queue."`
+	stage `embed:""`
+}
+
+type stage struct {
+	Stage string `default:"prod" help:"The stage, where a queue or a table is named in short."`
+	From  string `placeholder:"QUEUE" help:"In the quarantine: the dead letters that a replay put there, which come from this queue, as fanout-0."`
 }
 
 // which chooses among them: all conditions must hold.
 type which struct {
 	JQ     string `name:"jq" placeholder:"PROGRAM" help:"Those for which this jq program yields anything but false and null. It gets {id, cause, body, attributes, system}."`
+	ID     string `name:"id" help:"The one with this id of a message, as inspect shows it."`
 	Since  string `placeholder:"TIME" help:"Sent at or after this time, as 2026-01-31T12:00:00Z, or so long ago, as 90m or 2d."`
 	Until  string `placeholder:"TIME" help:"Sent before this time."`
 	Cause  string `placeholder:"TEXT" help:"Whose cause, as inspect says it, has this in it."`
@@ -33,16 +33,57 @@ type which struct {
 	Tenant string `help:"Of this tenant."`
 }
 
-func (c which) filter(now time.Time) (*filter.Filter, error) {
-	o := filter.Options{JQ: c.JQ, Cause: c.Cause, Entity: c.Entity, Tenant: c.Tenant}
-	var err error
-	if o.Since, err = instant("--since", c.Since, now); err != nil {
-		return nil, err
+// conditions are what a run is about, as its log keeps them. Times are absolute there.
+type conditions struct {
+	Command        string     `json:"command,omitempty"` // other than replay
+	From           string     `json:"from,omitempty"`
+	JQ             string     `json:"jq,omitempty"`
+	ID             string     `json:"id,omitempty"`
+	Since          *time.Time `json:"since,omitempty"`
+	Until          *time.Time `json:"until,omitempty"`
+	Cause          string     `json:"cause,omitempty"`
+	Entity         string     `json:"entity,omitempty"`
+	Tenant         string     `json:"tenant,omitempty"`
+	Limit          int        `json:"limit,omitempty"`
+	SkipSuperseded bool       `json:"skip_superseded,omitempty"`
+	Set            string     `json:"set,omitempty"`
+}
+
+func (w which) conditions(now time.Time) (conditions, error) {
+	c := conditions{JQ: w.JQ, ID: w.ID, Cause: w.Cause, Entity: w.Entity, Tenant: w.Tenant}
+	for _, t := range []struct {
+		option, text string
+		to           **time.Time
+	}{{"--since", w.Since, &c.Since}, {"--until", w.Until, &c.Until}} {
+		at, err := instant(t.option, t.text, now)
+		if err != nil {
+			return c, err
+		}
+		if !at.IsZero() {
+			at = at.UTC()
+			*t.to = &at
+		}
 	}
-	if o.Until, err = instant("--until", c.Until, now); err != nil {
-		return nil, err
+	return c, nil
+}
+
+func (c conditions) filter() (*filter.Filter, error) {
+	o := filter.Options{JQ: c.JQ, ID: c.ID, Cause: c.Cause, Entity: c.Entity, Tenant: c.Tenant}
+	if c.Since != nil {
+		o.Since = *c.Since
+	}
+	if c.Until != nil {
+		o.Until = *c.Until
 	}
 	return filter.New(o)
+}
+
+func (c conditions) text() string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // jq programs have < and >
+	_ = e.Encode(c)
+	return string(bytes.TrimSpace(b.Bytes()))
 }
 
 // instant reads a time, or how long before now it was.
@@ -62,48 +103,4 @@ func instant(option, text string, now time.Time) (time.Time, error) {
 		return now.Add(-ago), nil
 	}
 	return time.Time{}, fmt.Errorf("%s %q: want a time as 2026-01-31T12:00:00Z, or how long ago, as 90m or 2d", option, text)
-}
-
-// found is a place and its queues.
-type found struct {
-	deadletter.Place
-	client      *sqs.Client
-	url, target string // of the queues
-}
-
-// find asks SQS where the queues are, unless they are named by URL or by the variables of .local/env.
-func (c where) find(ctx context.Context) (found, error) {
-	p, err := deadletter.Find(c.Queue, c.Stage)
-	if err != nil {
-		return found{}, outcome{refused, err.Error()}
-	}
-	settings, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return found{}, err
-	}
-	if settings.Region == "" {
-		return found{}, errors.New("no AWS Region: set AWS_REGION, or on one machine: set -a; . .local/env; set +a")
-	}
-	f := found{Place: p, client: sqs.NewFromConfig(settings)}
-	if strings.Contains(c.Queue, "://") {
-		f.url = c.Queue
-		f.target = strings.TrimSuffix(c.Queue, p.Name) + p.Target // of the same account and Region, as SQS wants it
-		return f, nil
-	}
-	if f.url, err = f.address(ctx, p.Name, p.Variable); err != nil {
-		return f, err
-	}
-	f.target, err = f.address(ctx, p.Target, p.TargetVariable)
-	return f, err
-}
-
-func (f found) address(ctx context.Context, name, variable string) (string, error) {
-	if url := os.Getenv(variable); path.Base(url) == name {
-		return url, nil
-	}
-	output, err := f.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
-	}
-	return *output.QueueUrl, nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/iops-dashboard/live/scripts/replayer/deadletter"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
-	"github.com/iops-dashboard/live/scripts/replayer/redrive/sqsqueue"
 )
 
 // inspect says what rests.
@@ -60,6 +59,7 @@ type specimen struct {
 	deadletter.Letter
 	ID       string `json:"id"`
 	Receives int    `json:"receives"`
+	Replays  int    `json:"replays"` // so far
 	Body     string `json:"body,omitempty"`
 }
 
@@ -74,31 +74,33 @@ var ages = []struct {
 
 func (c inspect) Run(w world) error {
 	now := time.Now()
-	chosen, err := c.filter(now)
+	said, err := c.conditions(now)
+	if err != nil {
+		return err
+	}
+	chosen, err := said.filter()
 	if err != nil {
 		return err
 	}
 	if c.Most < 1 || c.Most > redrive.MaxHeld || c.Samples < 0 {
 		return fmt.Errorf("--most is 1 to %d, and --samples 0 or more", redrive.MaxHeld)
 	}
-	place, err := c.find(w.ctx)
+	p, err := w.find(c.Queue, c.stage)
 	if err != nil {
 		return err
 	}
-	r := report{Queue: place.Name, Target: place.Target, Samples: []specimen{}}
+	r := report{Queue: p.Name, Target: p.owner().Target, Samples: []specimen{}}
 	causes, types, tenants, bands := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	var broken error
 	var more bool
-	n, more, err := redrive.Look(w.ctx, sqsqueue.New(place.client, place.url), c.Most, 0, func(m redrive.Message) {
-		letter := place.Read(m)
-		restored, _ := place.Restore(m) // what could not be restored has that as its cause
-		ok, err := chosen.Match(w.ctx, letter, restored)
-		if broken = cmp.Or(broken, err); !ok {
+	n, more, err := redrive.Look(w.ctx, p.source(), c.Most, func(m redrive.Message) {
+		letter, err := p.decide(w.ctx, m, chosen, nil)
+		if broken = cmp.Or(broken, err); err != nil || letter.Fate == redrive.Skip {
 			return
 		}
 		r.Matched++
 		if causes[letter.Cause]++; causes[letter.Cause] <= c.Samples {
-			s := specimen{Letter: letter, ID: m.ID, Receives: m.ReceiveCount}
+			s := specimen{Letter: letter.Letter, ID: m.ID, Receives: m.ReceiveCount, Replays: redrive.Replays(letter.message)}
 			if c.Bodies {
 				s.Body = m.Body
 			}
@@ -177,8 +179,8 @@ func (r report) write(out io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "\nsamples\n")
 	}
 	for _, s := range r.Samples {
-		fmt.Fprintf(&b, "  %s  %s  %s  tenant %s, %s old, received %d times: %s\n", printable(s.ID), printable(cmp.Or(s.Type, "unknown")),
-			printable(cmp.Or(s.Entity, "unknown")), printable(cmp.Or(s.Tenant, "unknown")), now.Sub(s.SentAt).Round(time.Second), s.Receives, printable(s.Cause))
+		fmt.Fprintf(&b, "  %s  %s  %s  tenant %s, %s old, received %d times%s: %s\n", printable(s.ID), printable(cmp.Or(s.Type, "unknown")),
+			printable(cmp.Or(s.Entity, "unknown")), printable(cmp.Or(s.Tenant, "unknown")), now.Sub(s.SentAt).Round(time.Second), s.Receives, replayed(s.Replays), printable(s.Cause))
 		if s.Body != "" {
 			fmt.Fprintf(&b, "    %q\n", s.Body)
 		}
@@ -188,6 +190,13 @@ func (r report) write(out io.Writer, now time.Time) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+func replayed(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", replayed %d", n)
 }
 
 // printable keeps what a message says from steering the terminal.

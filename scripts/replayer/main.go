@@ -1,5 +1,4 @@
-// Command replayer looks at dead letters, and brings them back to the queue that they missed. scripts/replay builds and
-// starts it.
+// Command replayer looks at dead letters, and brings them back where they belong. scripts/replay builds and starts it.
 package main
 
 import (
@@ -23,10 +22,15 @@ const (
 	refused = 4 // to begin
 )
 
-const about = `Looks at dead letters, and brings them back to the queue that they missed.
+const about = `Looks at dead letters, and brings them back where they belong.
 
-Dead letters of a fanout queue, or of its subscription, go to that queue, never to the topic: every other subscriber would get them
-once more. Each is deleted only when its queue has confirmed it. Old updates are harmless: whoever has a newer version drops them.
+    fanout-0               updates that the fanout of shard 0 received in vain, or cannot read; they go to its queue
+    fanout-0-subscription  updates that SNS could not deliver to that queue; they go there
+    quarantine             records that break their schema; they go to the normalizer. And with --from fanout-0, what a replay put there
+    failures               records that the normalizer failed at until Lambda gave them up; they go to the normalizer
+
+The full name or the URL of such a queue will do, too. Nothing goes to the topic: every other subscriber would get it once more. Each
+message is deleted only when it is confirmed where it went. Old updates are harmless: whoever has a newer version drops them.
 
 At night, in this order:
 
@@ -35,23 +39,23 @@ At night, in this order:
     scripts/replay replay fanout-0 --cause 'gave up' --limit 1 --confirm    try one, when the cause is mended
     scripts/replay replay fanout-0 --all --confirm                         all of them
 
-fanout-0 is the dead-letter queue of shard 0's queue, and fanout-0-subscription that of what SNS could not deliver to it. The full name
-or the URL of such a queue will do, too. The account and Region are those that the AWS SDK finds, as for the AWS CLI; on one machine:
+The account and Region are those that the AWS SDK finds, as for the AWS CLI; on one machine:
 
     set -a; . .local/env; set +a
 
-Exit codes: 0 all was done, 1 an error, 2 some are left, 3 nothing matched, 4 refused.
-
-Not there yet: quarantine, the records that the normalizer gave up, editing, export and import, and moving a whole queue by SQS itself.
-infra/RUNBOOK.md tells what to do by hand.`
+Exit codes: 0 all was done, 1 an error, 2 some are left, 3 nothing matched, 4 refused. infra/RUNBOOK.md says what each alarm means.`
 
 // grammar is what may be asked.
 type grammar struct {
 	Root string `hidden:"" default:"." help:"The folder of the repository."`
 
-	Inspect inspect `cmd:"" help:"Say what rests, and why. Nothing moves."`
-	Replay  replay  `cmd:"" help:"Send dead letters to the queue that they missed. Without --confirm: say how many."`
-	History history `cmd:"" help:"List the runs of this checkout, the latest first."`
+	Inspect inspect   `cmd:"" help:"Say what rests, and why. Nothing moves."`
+	Replay  replay    `cmd:"" help:"Send dead letters where they belong. Without --confirm: say how many."`
+	Edit    edit      `cmd:"" help:"Change dead letters, and send them where they belong."`
+	Export  export    `cmd:"" help:"Write dead letters into a folder."`
+	Import  importing `cmd:"" help:"Send what is in a folder where it belongs."`
+	Resync  resyncing `cmd:"" help:"Bring the rows of a table that dashboards do not show as they are."`
+	History history   `cmd:"" help:"List the runs of this checkout, or what one did."`
 }
 
 // world is what commands have to do with besides queues.
@@ -77,7 +81,7 @@ func run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // so that a second ctrl-C ends it at once
 	var g grammar
-	parser := kong.Must(&g, kong.Name("scripts/replay"), kong.Description(about), kong.UsageOnError(),
+	parser := kong.Must(&g, kong.Name("scripts/replay"), kong.Description(about),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 140}))
 	parsed, err := parser.Parse(args)
 	if err != nil {

@@ -7,10 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -24,6 +29,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/iops-dashboard/live/scripts/replayer/filter"
 )
 
 // The tests run this binary again as the program itself.
@@ -265,7 +272,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	for _, args := range [][]string{{"replay", s.short}, {"replay", s.short, "--limit", "2"}, {"replay", "iops-dashboard-fanout-0-dlq", "--all"}, {"replay", s.dlq, "--json"}} {
 		out, _ := s.run(0, args...)
 		if args[len(args)-1] == "--json" {
-			contains(t, out, `"matched":3`, `"sent":0`, `"dry_run":true`)
+			contains(t, out, `"matched":2`, `"quarantined":1`, `"sent":0`, `"dry_run":true`)
 		} else {
 			contains(t, out, "would be sent", "Nothing was sent", "--confirm")
 		}
@@ -297,7 +304,21 @@ func TestRefusals(t *testing.T) {
 		"no rate":           {"replay fanout-1 --all --confirm --rate 0", refused, "--rate"},
 		"no place":          {"replay nowhere --all --confirm", refused, "want fanout-0"},
 		"a queue at work":   {"replay iops-dashboard-fanout-1 --all --confirm", refused, "rest in iops-dashboard-fanout-1-dlq"},
-		"quarantine":        {"inspect iops-dashboard-quarantine", refused, "RUNBOOK"},
+		"from elsewhere":    {"replay fanout-1 --from fanout-0 --confirm", refused, "--from is for the quarantine"},
+		"from itself":       {"replay quarantine --from failures --confirm", refused, "--from failures: want"},
+		"no number":         {"replay fanout-1 --all --confirm --rate NaN", refused, "--rate"},
+		"all by SQS, some":  {"replay fanout-1 --native --tenant default --confirm", refused, "the whole queue"},
+		"SNS's by SQS":      {"replay fanout-1-subscription --native --all --confirm", refused, "without --native"},
+		"edit all":          {"edit fanout-1 --set .", refused, "Give a condition"},
+		"edit blind":        {"edit fanout-1 --tenant default", refused, "no terminal"},
+		"edit unasked":      {"edit fanout-1 --tenant default --confirm", refused, "asked before anything is sent"},
+		"edit the store":    {"edit failures --cause x --set .", refused, "keeps it as it is"},
+		"set":               {"edit fanout-1 --tenant default --set .a)", failed, "--set: "},
+		"export all":        {"export fanout-1 there --move --confirm", refused, "add --all"},
+		"export, confirmed": {"export fanout-1 there --all --confirm", refused, "without --move"},
+		"no folder":         {"import nowhere --confirm", refused, "nowhere"},
+		"resync whom":       {"resync metrics --tenant default", refused, "goes with --entity"},
+		"no such run's":     {"history r", refused, "no run r"},
 		"jq":                {"replay fanout-1 --confirm --jq .body)", failed, "line 1, column 6"},
 		"a time":            {"replay fanout-1 --confirm --since yesterday", failed, `--since "yesterday": want a time`},
 		"an entity":         {"inspect fanout-1 --entity stu_1", failed, "want a type, a slash and an id"},
@@ -335,7 +356,7 @@ func TestReplayBringsAllBack(t *testing.T) {
 				t.Errorf("%s is %+v, want %+v", name, a, want)
 			}
 		}
-		if n := aws.ToString(m.MessageAttributes["x-replay-count"].StringValue); n != "1" || len(m.MessageAttributes) != len(attributes)+2 {
+		if n := aws.ToString(m.MessageAttributes["x-replay-count"].StringValue); n != "1" || len(m.MessageAttributes) != len(attributes)+3 {
 			t.Errorf("replayed %s times: %v", n, m.MessageAttributes)
 		}
 	}
@@ -374,7 +395,7 @@ func TestOnlyWhatMatchesGoes(t *testing.T) {
 	out, errs := s.run(0, "replay", s.short, "--jq", `.body.subject | startswith("student/")`)
 	contains(t, out, "2 would be sent", "1 do not match")
 	contains(t, errs, "--jq failed at 1 messages")
-	s.run(0, "replay", s.short, "--confirm", "--limit", "1", "--since", "1h")
+	s.run(0, "replay", s.short, "--confirm", "--limit", "1", "--since", "1h", "--cause", "gave up")
 	s.wantDepths("a limit", 2, 2)
 	s.run(nothing, "replay", s.short, "--confirm", "--until", "1h")
 	s.wantDepths("an hour ago", 2, 2)
@@ -493,6 +514,77 @@ func TestInterruptAndResume(t *testing.T) {
 	}
 }
 
+// Killed when a batch is sent and nothing of it is deleted, the run goes on where it was: all comes once, but for that batch.
+func TestKilledBetweenSendingAndDeleting(t *testing.T) {
+	t.Parallel()
+	s := newShard(t, 9)
+	const n = 30
+	for i := range n {
+		s.send(s.dlq, event(fmt.Sprintf("stu_%d", i)), attributes)
+	}
+	target, err := url.Parse(server.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	deleting, over := make(chan struct{}, 100), make(chan struct{})
+	calls := 0
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DeleteMessageBatch") {
+			if calls++; calls > 1 { // the first is done
+				deleting <- struct{}{}
+				<-over
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { close(over); front.Close() })
+	const hold = "3s"
+	c := s.command("replay", s.short, "--all", "--confirm", "--rate", "50", "--hold", hold) // batches of five
+	c.Env = append(c.Env, "AWS_ENDPOINT_URL_SQS="+front.URL)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-deleting:
+	case <-time.After(30 * time.Second):
+		t.Errorf("nothing is deleted\n%s%s", out.String(), errs.String())
+	}
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	logs, _ := filepath.Glob(filepath.Join(s.root, ".local", "replay", "*.jsonl"))
+	if len(logs) != 1 {
+		t.Fatal(logs)
+	}
+	run := strings.TrimSuffix(filepath.Base(logs[0]), ".jsonl")
+	listed, _ := s.run(0, "history")
+	contains(t, listed, run, "killed: --resume goes on")
+	said, _ := s.run(0, "replay", "--resume", run, "--confirm", "--rate", "1000", "--hold", hold)
+	contains(t, said, "0 left")
+	came := map[string]int{}
+	for _, m := range s.all(s.source) {
+		came[*m.Body]++
+	}
+	total := 0
+	for i := range n {
+		times := came[event(fmt.Sprintf("stu_%d", i))]
+		if total += times; times < 1 || times > 2 {
+			t.Errorf("stu_%d came %d times", i, times)
+		}
+	}
+	if total > n { // it was confirmed, and that was on disk
+		t.Errorf("%d came twice", total-n)
+	}
+	s.wantDepths("resumed", 0, 0)
+	audit, _ := s.run(0, "history", run)
+	if deleted := strings.Count(audit, " deleted "); deleted != n {
+		t.Errorf("%d of %d are audited as deleted in\n%s", deleted, n, audit)
+	}
+}
+
 // inspect, interrupted, hides nothing.
 func TestInterruptedInspectGivesBack(t *testing.T) {
 	t.Parallel()
@@ -524,47 +616,68 @@ func TestInterruptedInspectGivesBack(t *testing.T) {
 	s.wantDepths("interrupted", n, 0)
 }
 
-// Whoever wakes at night copies the examples: they are understood, and none of them is refused.
-func TestExamplesOfTheHelp(t *testing.T) {
+// Whoever wakes at night copies the examples, and the commands of the runbook: they are understood, and none is refused.
+func TestExamples(t *testing.T) {
 	t.Parallel()
-	found := 0
-	for line := range strings.Lines(about + "\n" + inspect{}.Help() + "\n" + replay{}.Help()) {
-		text, ok := strings.CutPrefix(line, "    scripts/replay ")
-		if !ok {
-			continue
+	help := strings.Join([]string{about, inspect{}.Help(), replay{}.Help(), edit{}.Help(), export{}.Help(), importing{}.Help(), resyncing{}.Help(), history{}.Help()}, "\n")
+	runbook, err := os.ReadFile(filepath.Join("..", "..", "infra", "RUNBOOK.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("(?m)^(?:    )?(scripts/replay [^\n]*)|`(scripts/replay [^`\n]+)`")
+	for name, tc := range map[string]struct {
+		text string
+		want int
+	}{"help": {help, 20}, "runbook": {string(runbook), 20}} {
+		found := commands.FindAllStringSubmatch(tc.text, -1)
+		if len(found) < tc.want {
+			t.Errorf("%s: only %d examples", name, len(found))
 		}
-		found++
-		text, _, _ = strings.Cut(strings.TrimSpace(text), "    ")
-		text, _, _ = strings.Cut(text, " | ")
-		var args []string
-		for i, part := range strings.Split(text, "'") {
-			if i%2 == 1 {
-				args = append(args, part)
-			} else {
-				args = append(args, strings.Fields(part)...)
-			}
-		}
-		var g grammar
-		parser, err := kong.New(&g, kong.Exit(func(int) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parser.Parse(args); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		if args[0] == "replay" {
-			if why := g.Replay.refuse(); why != "" {
-				t.Errorf("%s: %s", text, why)
-			}
-			if _, err := g.Replay.filter(time.Now()); err != nil {
-				t.Errorf("%s: %v", text, err)
-			}
-		} else if _, err := g.Inspect.filter(time.Now()); err != nil {
-			t.Errorf("%s: %v", text, err)
+		for _, f := range found {
+			understood(t, f[1]+f[2])
 		}
 	}
-	if found < 10 {
-		t.Errorf("only %d examples", found)
+}
+
+func understood(t *testing.T, line string) {
+	t.Helper()
+	text := strings.TrimPrefix(line, "scripts/replay ")
+	for _, end := range []string{"    ", " #", " | "} {
+		text, _, _ = strings.Cut(text, end)
+	}
+	var args []string
+	for i, part := range strings.Split(text, "'") {
+		if i%2 == 1 {
+			args = append(args, part)
+		} else {
+			args = append(args, strings.Fields(part)...)
+		}
+	}
+	var g grammar
+	parser, err := kong.New(&g, kong.Exit(func(int) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Errorf("%s: %v", line, err)
+		return
+	}
+	chosen := map[string]which{"inspect": g.Inspect.which, "replay": g.Replay.which, "edit": g.Edit.which, "export": g.Export.which}[args[0]]
+	said, err := chosen.conditions(time.Now())
+	if err == nil {
+		_, err = said.filter()
+	}
+	if err == nil && g.Edit.Set != "" {
+		_, err = filter.Compile(g.Edit.Set)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	if why := g.Replay.refuse(); args[0] == "replay" && why != "" {
+		t.Errorf("%s: %s", line, why)
+	}
+	if why := g.Export.how.refuse(g.Export.which != which{}); args[0] == "export" && why != "" {
+		t.Errorf("%s: %s", line, why)
 	}
 }
 

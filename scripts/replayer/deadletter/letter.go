@@ -25,10 +25,15 @@ type Letter struct {
 	SentAt time.Time `json:"sent_at"`
 }
 
-// Read says what m is. Whatever cannot be read has that as its cause; the cause quotes no value of the body.
-func (p Place) Read(m redrive.Message) Letter {
+// ErrNewer says that an event has a major version which is newer than this program.
+var ErrNewer = errors.New("its major version is newer than this program: replay it with that of a later commit")
+
+// Read says what m is that rests in a place of events, and returns it as its queue would have got it: out of the envelope
+// of SNS if it is in one, and without the reason, which would be taken for that of its next failure. The error is why it
+// would fail there again, or [ErrNewer]. Neither it nor the cause quotes a value of the body.
+func (p Place) Read(m redrive.Message) (Letter, redrive.Message, error) {
 	l := Letter{SentAt: m.SentAt}
-	restored, err := p.Restore(m)
+	restored, err := p.restore(m)
 	if err == nil {
 		err = l.readEvent(restored.Body)
 	}
@@ -46,7 +51,7 @@ func (p Place) Read(m redrive.Message) Letter {
 	default:
 		l.Cause = fmt.Sprintf("gave up after %d receives", p.Receives)
 	}
-	return l
+	return l, restored, err
 }
 
 // readEvent takes from an event what every event says, of whatever type and major, and reports why it breaks its contract.
@@ -62,6 +67,9 @@ func (l *Letter) readEvent(body string) error {
 		_, err = contracts.DecodeInsight([]byte(body))
 	} else {
 		_, err = contracts.DecodeEvent([]byte(body))
+	}
+	if invalid, ok := errors.AsType[contracts.Invalid](err); ok && invalid.Keyword == contracts.KeywordUnknownMajor {
+		return fmt.Errorf("%w (%w)", ErrNewer, err)
 	}
 	return err
 }
@@ -82,9 +90,7 @@ type notification struct {
 	MessageAttributes map[string]struct{ Type, Value string }
 }
 
-// Restore returns the message as its queue would have got it: out of the envelope of SNS if it is in one, and without
-// the reason, which would be taken for that of its next failure.
-func (p Place) Restore(m redrive.Message) (redrive.Message, error) {
+func (p Place) restore(m redrive.Message) (redrive.Message, error) {
 	m.Attributes = maps.Clone(m.Attributes)
 	delete(m.Attributes, ReasonAttribute)
 	if p.Kind != Undelivered {

@@ -1,4 +1,4 @@
-// Package deadletter says of a dead letter to which queue it belongs, why it rests, and what it is about.
+// Package deadletter says where dead letters rest and belong, and of one from the topic why it rests, and what it is about.
 package deadletter
 
 import (
@@ -18,19 +18,23 @@ const (
 	Unprocessed Kind = "unprocessed"
 	// Undelivered is what SNS could not deliver to the queue.
 	Undelivered Kind = "undelivered"
+	// Quarantined is a record that could not become an event, or a dead letter that cannot be brought back as it is.
+	Quarantined Kind = "quarantined"
+	// GivenUp tells of records that the normalizer failed at until Lambda gave them up.
+	GivenUp Kind = "given up"
 )
 
-// Place is a queue of dead letters, and the queue that they belong to.
+// Place is a queue of dead letters, and where they belong.
 type Place struct {
 	Name     string // of the queue
-	Short    string // as fanout-0, or fanout-0-subscription
+	Short    string // as fanout-0, fanout-0-subscription, quarantine or failures
 	Variable string // may hold its URL
 	Kind     Kind
-	// Target is the queue that its messages missed. They go there and never to the topic, or every other subscriber
-	// would get them once more.
+	// Target is the queue that the messages missed, or the function that failed at the records. They go there and never to
+	// the topic, or every other subscriber would get them once more.
 	Target         string
-	TargetVariable string
-	Receives       int // after which a message moves from the target to this place
+	TargetVariable string // may hold the queue's URL
+	Receives       int    // after which a message moves from the target to this place
 }
 
 // Places lists every place of dead letters of a stage, of as many shards as there can be.
@@ -45,20 +49,30 @@ func Places(stage string) []Place {
 // places are those of a system that has a shard for each part of its audience: more would have nobody to serve.
 func places(stage string) (all []Place) {
 	system := topology.New(topology.Options{Stage: stage, Shards: topology.Buckets})
-	add := func(name string, kind Kind, target topology.Queue) {
-		q, ok := system.Queue(name)
-		if ok {
-			all = append(all, Place{
-				Name: name, Variable: q.Variable, Kind: kind, Target: target.Name, TargetVariable: target.Variable, Receives: target.MaxReceives,
-			})
+	add := func(name string, kind Kind, p Place) {
+		if q, ok := system.Queue(name); ok {
+			p.Name, p.Variable, p.Kind = q.Name, q.Variable, kind
+			all = append(all, p)
 		}
 	}
 	for _, q := range system.Queues {
-		add(q.DeadLetter, Unprocessed, q)
+		add(q.DeadLetter, Unprocessed, Place{Target: q.Name, TargetVariable: q.Variable, Receives: q.MaxReceives})
 	}
 	for _, s := range system.Subscriptions {
 		if q, ok := system.Queue(s.Queue); ok {
-			add(s.DeadLetter, Undelivered, q)
+			add(s.DeadLetter, Undelivered, Place{Target: q.Name, TargetVariable: q.Variable, Receives: q.MaxReceives})
+		}
+	}
+	for _, f := range system.Functions {
+		if r, ok := f.Environment["QUARANTINE_QUEUE_URL"]; ok {
+			add(r.Name, Quarantined, Place{Target: f.Name})
+		}
+	}
+	given := map[string]bool{} // two streams have one store
+	for _, m := range system.Streams {
+		if s, ok := system.Store(m.Failures); ok && !given[s.Queue] {
+			given[s.Queue] = true
+			add(s.Queue, GivenUp, Place{Target: m.Function})
 		}
 	}
 	return all
@@ -90,8 +104,5 @@ func unknown(named, stage string) error {
 			return fmt.Errorf("%s is at work, its dead letters rest in %s", named, p.Name)
 		}
 	}
-	if q, ok := topology.New(topology.Options{Stage: stage}).Queue(named); ok {
-		return fmt.Errorf("%s holds no dead letters of a queue: infra/RUNBOOK.md tells what to do with what rests there", q.Name)
-	}
-	return fmt.Errorf("no dead letters rest in %q: want fanout-0 or fanout-0-subscription, or those of another shard, or the name or URL of such a queue", named)
+	return fmt.Errorf("no dead letters rest in %q: want fanout-0 or fanout-0-subscription, or those of another shard, quarantine, failures, or the name or URL of such a queue", named)
 }

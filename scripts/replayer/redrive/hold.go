@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -28,8 +29,7 @@ const (
 type held struct {
 	Message
 	until time.Time
-	tries int  // to send it
-	alone bool // the batch that it was in was refused as a whole
+	contents
 }
 
 // holds keeps received messages hidden. It is used by one goroutine.
@@ -91,12 +91,14 @@ func (h *holds) extend(ctx context.Context) {
 	}
 	for batch := range slices.Chunk(due, MaxBatch) {
 		at := time.Now()
-		if err := h.hide(ctx, batch, h.hold); err != nil {
+		failed, err := h.hide(ctx, batch, h.hold)
+		if err != nil || len(failed) > 0 {
 			h.due = earlier(h.due, at.Add(h.hold/10))
-			continue
 		}
 		for _, item := range batch {
-			item.until = at.Add(h.hold)
+			if _, bad := failed[item.ID]; !bad && err == nil {
+				item.until = at.Add(h.hold)
+			}
 		}
 	}
 }
@@ -108,7 +110,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func (h *holds) hide(ctx context.Context, batch []*held, d time.Duration) error {
+func (h *holds) hide(ctx context.Context, batch []*held, d time.Duration) (map[string]Failure, error) {
 	ctx, cancel := finishing(ctx)
 	defer cancel()
 	return h.queue.Hide(ctx, messages(batch), d)
@@ -125,12 +127,18 @@ func (h *holds) restore(ctx context.Context, keep map[string]bool) error {
 	var errs []error
 	failed := 0
 	for batch := range slices.Chunk(back, MaxBatch) {
-		if err := h.hide(ctx, batch, 0); err != nil {
+		bad, err := h.hide(ctx, batch, 0)
+		if err == nil && len(bad) > 0 {
+			failed += len(bad)
+			errs = append(errs, slices.Collect(maps.Values(bad))[0])
+		}
+		if err != nil {
 			failed += len(batch)
-			if errs = append(errs, err); len(errs) == 3 { // the others show in their time, too
-				failed = len(back)
-				break
-			}
+			errs = append(errs, err)
+		}
+		if len(errs) == 3 { // the others show in their time, too
+			failed = len(back)
+			break
 		}
 	}
 	if errs != nil {
@@ -173,8 +181,8 @@ func (h *holds) sleep(ctx context.Context, d time.Duration) bool {
 // Look shows up to most messages of a queue, at most [MaxHeld], each once, and returns them to it, also when ctx
 // ends. Each look counts as a receive of the message. It reports how many it showed, and whether it
 // stopped before the queue seemed to have no more.
-func Look(ctx context.Context, q Queue, most int, hold time.Duration, visit func(Message)) (n int, more bool, err error) {
-	h := newHolds(q, hold)
+func Look(ctx context.Context, q Queue, most int, visit func(Message)) (n int, more bool, err error) {
+	h := newHolds(q, 0)
 	most = min(most, MaxHeld)
 	defer func() { err = errors.Join(err, h.restore(ctx, nil)) }()
 	for empty := 0; empty < empties; {

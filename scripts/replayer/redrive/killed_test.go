@@ -1,8 +1,11 @@
 package redrive_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,21 +28,48 @@ func TestNothingIsLost(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cases++
 		run := fmt.Sprint("run-", cases)
-		n := rapid.IntRange(1, 40).Draw(rt, "messages")
-		faults := rapid.SliceOfN(rapid.IntRange(0, 9), 30, 30).Draw(rt, "faults")
+		fates := rapid.SliceOfN(rapid.SampledFrom([]string{
+			"itself", "itself", "unwrapped", "quarantined", "archived", "several-0", "several-1", "several-12", "several-25", "skipped", "kept",
+		}), 1, 40).Draw(rt, "fates")
+		faults := rapid.SliceOfN(rapid.IntRange(0, 12), 30, 30).Draw(rt, "faults")
 		kill := rapid.IntRange(0, 30).Draw(rt, "kill at call")
 		rate := float64(rapid.IntRange(5, 200).Draw(rt, "rate"))
 		var wrong string
-		synctest.Test(t, func(t *testing.T) { wrong = lossless(t, folder, run, n, faults, kill, rate) })
+		synctest.Test(t, func(t *testing.T) { wrong = lossless(t, folder, run, fates, faults, kill, rate) })
 		if wrong != "" {
 			rt.Fatal(wrong)
 		}
 	})
 }
 
-func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, rate float64) string {
-	r := &rig{t: t, source: &memqueue.Queue{}, target: &memqueue.Queue{}, folder: folder}
-	r.put(n)
+// stands are the bodies that are sent for a message, which begins with its fate, and the queue that they belong to.
+func (r *rig) stands(body string) (bodies []string, to *memqueue.Queue) {
+	fate, _, _ := strings.Cut(body, "/")
+	if n, ok := strings.CutPrefix(fate, "several-"); ok {
+		most, _ := strconv.Atoi(n)
+		for i := range most {
+			bodies = append(bodies, fmt.Sprint(body, "/", i))
+		}
+		return bodies, r.target
+	}
+	switch fate {
+	case "itself":
+		return []string{body}, r.target
+	case "unwrapped":
+		return []string{"un/" + body}, r.target
+	case "quarantined":
+		return []string{"form of " + body}, r.quarantine
+	case "archived":
+		return []string{body}, r.archive
+	}
+	return nil, nil
+}
+
+func lossless(t *testing.T, folder, run string, fates []string, faults []int, kill int, rate float64) string {
+	r := &rig{t: t, source: &memqueue.Queue{}, target: &memqueue.Queue{}, quarantine: &memqueue.Queue{}, archive: &memqueue.Queue{}, folder: folder}
+	for i, fate := range fates {
+		r.source.Put(redrive.Entry{Body: fmt.Sprintf("%s/%d", fate, i)})
+	}
 	all := bodies(r.source)
 	calls, well := 0, false
 	unsure := map[string]bool{} // may be in both, and be sent twice
@@ -49,11 +79,11 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 			panic(killed{})
 		}
 		if well || calls > len(faults) {
-			return 9
+			return 12
 		}
 		return faults[calls-1]
 	}
-	r.target.OnSend = func(entries []redrive.Entry) (map[int]redrive.Failure, error) {
+	onSend := func(entries []redrive.Entry) (map[int]redrive.Failure, error) {
 		switch next() {
 		case 0:
 			return nil, errors.New("planted: no connection")
@@ -66,7 +96,7 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 		}
 		return nil, nil
 	}
-	r.target.OnSent = func(entries []redrive.Entry) error {
+	onSent := func(entries []redrive.Entry) error {
 		// They are there, and nobody knows: the run is killed here, or the answer is lost.
 		lost := func() {
 			for _, e := range entries {
@@ -82,6 +112,9 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 		}
 		return nil
 	}
+	for _, q := range []*memqueue.Queue{r.target, r.quarantine, r.archive} {
+		q.OnSend, q.OnSent = onSend, onSent
+	}
 	r.source.OnDelete = func(messages []redrive.Message) (map[string]redrive.Failure, error) {
 		switch next() {
 		case 5:
@@ -91,11 +124,44 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 		}
 		return nil, nil
 	}
-	r.source.OnHide = func([]redrive.Message, time.Duration) error {
-		if next() == 7 {
-			return errors.New("planted")
+	r.source.OnHide = func(messages []redrive.Message, _ time.Duration) (map[string]redrive.Failure, error) {
+		switch next() {
+		case 7:
+			return nil, errors.New("planted")
+		case 8:
+			return map[string]redrive.Failure{messages[0].ID: {Code: "Planted"}}, nil
 		}
-		return nil
+		return nil, nil
+	}
+	decide := func(_ context.Context, m redrive.Message) (redrive.Decision, error) {
+		fate, _, _ := strings.Cut(m.Body, "/")
+		switch fate {
+		case "skipped":
+			return redrive.Decision{}, nil
+		case "kept":
+			return redrive.Decision{Fate: redrive.Keep, Why: "of the test"}, nil
+		case "quarantined":
+			return redrive.Decision{Fate: redrive.Quarantine, Why: "of the test"}, nil
+		case "archived":
+			return redrive.Decision{Fate: redrive.Archive, Why: "of the test"}, nil
+		case "unwrapped":
+			m.Body = "un/" + m.Body
+			return redrive.Decision{Fate: redrive.Replay, Message: &m}, nil
+		case "itself":
+			return redrive.Decision{Fate: redrive.Replay}, nil
+		}
+		return redrive.Decision{Fate: redrive.Replay, Messages: func(yield func(redrive.Message, error) bool) {
+			stands, _ := r.stands(m.Body)
+			for _, body := range stands {
+				if next() == 9 {
+					yield(redrive.Message{}, errors.New("planted"))
+					return
+				}
+				if !yield(redrive.Message{Body: body}, nil) {
+					return
+				}
+			}
+		}}, nil
 	}
 	// once runs in a way that can be killed.
 	once := func() (result redrive.Result, dead bool, err error) {
@@ -107,27 +173,55 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 				dead = true
 			}
 		}()
-		result, err = r.do(t.Context(), run, func(p *redrive.Plan) { p.Rate, p.Hold = rate, 30*time.Second })
+		result, err = r.do(t.Context(), run, func(p *redrive.Plan) {
+			p.Rate, p.Hold, p.Decide, p.Quarantine, p.Archive = rate, 30*time.Second, decide, r.quarantine, r.archive
+			p.Quarantined = func(m redrive.Message, why string) (redrive.Entry, error) {
+				return redrive.Entry{Body: "form of " + m.Body}, nil
+			}
+		})
 		return result, false, err
 	}
 	placed := func(when string, both func(string) bool) string {
-		source, target := bodies(r.source), bodies(r.target)
+		counts := map[*memqueue.Queue]map[string]int{}
+		for _, q := range []*memqueue.Queue{r.source, r.target, r.quarantine, r.archive} {
+			counts[q] = map[string]int{}
+			for _, body := range bodies(q) {
+				counts[q][body]++
+			}
+		}
 		for _, body := range all {
-			in, out := count(source, body), count(target, body)
-			switch {
-			case in+out == 0:
-				return when + ": " + body + " is lost"
-			case out > 1 && !unsure[body]:
-				return fmt.Sprintf("%s: %s was sent %d times", when, body, out)
-			case in > 0 && out > 0 && !both(body):
-				return when + ": " + body + " is in both"
+			in := counts[r.source][body]
+			stands, to := r.stands(body)
+			for _, b := range stands {
+				out := counts[to][b]
+				switch {
+				case in+out == 0:
+					return when + ": " + b + " is lost"
+				case len(stands) > 1: // may have begun anew, and be there in part
+				case out > 1 && !unsure[b]:
+					return fmt.Sprintf("%s: %s was sent %d times", when, b, out)
+				case in > 0 && out > 0 && !both(b):
+					return when + ": " + b + " is in both"
+				}
+				delete(counts[to], b)
+			}
+			if stands == nil && in == 0 && !strings.HasPrefix(body, "several-0/") {
+				return when + ": " + body + " was moved"
+			}
+		}
+		for _, q := range []*memqueue.Queue{r.target, r.quarantine, r.archive} {
+			if len(counts[q]) > 0 {
+				return fmt.Sprintf("%s: %v do not belong where they are", when, counts[q])
 			}
 		}
 		return ""
 	}
 	result, dead, _ := once()
-	undeleted := dead || result.Sent != result.Deleted
+	undeleted := dead || strings.Contains(result.Why, "could not be deleted")
 	if wrong := placed("first", func(body string) bool { return unsure[body] || undeleted }); wrong != "" {
+		return wrong
+	}
+	if wrong := adds(result, fates); wrong != "" && !dead {
 		return wrong
 	}
 	well = true
@@ -136,18 +230,31 @@ func lossless(t *testing.T, folder, run string, n int, faults []int, kill int, r
 			return fmt.Sprintf("%+v, %v", result, err)
 		}
 	}
-	if left := bodies(r.source); len(left) > 0 {
-		return fmt.Sprintf("left in the source: %v", left)
+	for _, body := range bodies(r.source) {
+		if !strings.HasPrefix(body, "skipped/") && !strings.HasPrefix(body, "kept/") {
+			return "left in the source: " + body
+		}
 	}
 	return placed("at the end", func(string) bool { return false })
 }
 
-func count(all []string, body string) int {
-	n := 0
-	for _, b := range all {
-		if b == body {
-			n++
+// adds says where the numbers of a run contradict each other, or what there was.
+func adds(r redrive.Result, fates []string) string {
+	of := func(prefixes ...string) (n int) {
+		for _, fate := range fates {
+			for _, prefix := range prefixes {
+				if strings.HasPrefix(fate, prefix) {
+					n++
+				}
+			}
 		}
+		return n
 	}
-	return n
+	switch {
+	case r.Matched > of("itself", "unwrapped", "several"), r.Skipped > of("skipped"), r.Quarantined > of("quarantined"), r.Archived > of("archived"),
+		r.Sent > r.Matched, r.Deleted > r.Sent+r.Quarantined+r.Archived, r.Failed > r.Left, r.Left+r.Deleted+r.Skipped > len(fates),
+		r.Why == "" && r.Left+r.Deleted+r.Skipped != len(fates):
+		return fmt.Sprintf("%+v of %v", r, fates)
+	}
+	return ""
 }

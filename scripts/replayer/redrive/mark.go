@@ -9,18 +9,17 @@ import (
 
 // The attributes that a replayed message carries.
 const (
-	RunAttribute   = "x-replay-run"   // the latest run that sent it
-	CountAttribute = "x-replay-count" // how often it was replayed
+	RunAttribute    = "x-replay-run"       // the latest run that sent it
+	CountAttribute  = "x-replay-count"     // how often it was replayed since it was edited, or at all
+	OfAttribute     = "x-replay-of"        // the id of the message at rest that it was sent for
+	EditedAttribute = "x-replay-edited-by" // who edited it last
 )
 
-// reasonAttribute says why a message was dead-lettered, which is over when it is sent again: the first to make room.
-const reasonAttribute = "dead_letter_reason"
-
-// MaxReplays is how often a message is replayed before it is left: it is not the cause that was mended then.
+// MaxReplays is how often a message is replayed before it goes to the quarantine, or is left: it is not the cause that was mended then.
 const MaxReplays = 3
 
-// replays is how often m was replayed already.
-func replays(m Message) int {
+// Replays is how often m was replayed already.
+func Replays(m Message) int {
 	n, err := strconv.Atoi(string(m.Attributes[CountAttribute].Value))
 	if err != nil || n < 0 {
 		return 0
@@ -28,37 +27,39 @@ func replays(m Message) int {
 	return n
 }
 
-// mark returns what is sent for m: all that it has, and that this run replayed it. What has no room is named in
-// without: the reason of the dead-lettering goes first, then the marks are left off, and never an attribute of
-// the message's own.
-func mark(m Message, run string) (e Entry, without []string) {
-	e = Entry{Body: m.Body, Trace: m.Trace, Attributes: maps.Clone(m.Attributes)}
+// marks are what an entry says of its replay.
+type marks struct {
+	run, of, edited string
+	count           int
+}
+
+// mark returns what is sent for m: all that it has, and the marks of its replay. Those that have no room are named
+// in without; room is never made at the cost of an attribute of the message's own.
+func mark(m Message, with marks) (e Entry, without []string) {
+	e = Entry{ID: with.of, Body: m.Body, Trace: m.Trace, Attributes: maps.Clone(m.Attributes)}
 	if e.Attributes == nil {
 		e.Attributes = map[string]Attribute{}
 	}
-	count := Attribute{Type: "Number", Value: strconv.AppendInt(nil, int64(replays(m)+1), 10)}
-	for _, a := range []struct {
+	all := []struct { // the first is the last to go
 		name  string
 		value Attribute
-	}{{CountAttribute, count}, {RunAttribute, Text(run)}} {
-		before, had := e.Attributes[a.name]
-		e.Attributes[a.name] = a.value
-		if fits(e) {
-			continue
-		}
-		if reason, ok := e.Attributes[reasonAttribute]; ok {
-			delete(e.Attributes, reasonAttribute)
-			if fits(e) {
-				without = append(without, reasonAttribute)
-				continue
-			}
-			e.Attributes[reasonAttribute] = reason
-		}
+	}{
+		{EditedAttribute, Text(with.edited)},
+		{CountAttribute, Attribute{Type: "Number", Value: strconv.AppendInt(nil, int64(with.count), 10)}},
+		{RunAttribute, Text(with.run)},
+		{OfAttribute, Text(with.of)},
+	}
+	if with.edited == "" { // who edited it before is true still
+		all = all[1:]
+	}
+	for _, a := range all {
 		delete(e.Attributes, a.name)
-		if had {
-			e.Attributes[a.name] = before
+	}
+	for _, a := range all {
+		if e.Attributes[a.name] = a.value; !fits(e) {
+			delete(e.Attributes, a.name)
+			without = append(without, a.name)
 		}
-		without = append(without, a.name)
 	}
 	return e, without
 }

@@ -23,7 +23,7 @@ func TestRateCap(t *testing.T) {
 						times = append(times, time.Now())
 					}
 					if len(times)%3 == 0 {
-						time.Sleep(time.Second / 2) // a slow answer is not made up for
+						pass(time.Second / 2) // a slow answer is not made up for
 					}
 					return nil, nil
 				}

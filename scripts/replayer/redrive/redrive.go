@@ -1,5 +1,5 @@
-// Package redrive moves messages from the queue where they rest to the queue where they belong. It deletes
-// nothing that the target did not confirm, keeps every attribute, and a [Log] on disk lets a run that was
+// Package redrive moves messages from the queue where they rest to where they belong. It deletes nothing that was
+// not confirmed there, keeps every attribute, and a [Log] on disk lets a run that was
 // killed go on: nothing is lost, and at most what was in flight is sent twice.
 package redrive
 
@@ -40,6 +40,7 @@ type Message struct {
 
 // Entry is a message to be sent.
 type Entry struct {
+	ID          string // of the message at rest that it stands for, perhaps one of several: for logs, and for sinks that keep files
 	Body, Trace string
 	Attributes  map[string]Attribute
 }
@@ -50,6 +51,8 @@ type Failure struct {
 	Sender        bool // the entry is at fault: as it is, it fails again
 }
 
+func (f Failure) Error() string { return f.Code }
+
 var (
 	// ErrDenied marks an error that fails all calls until somebody mends it: a permission, a name.
 	ErrDenied = errors.New("denied")
@@ -57,24 +60,29 @@ var (
 	ErrRefused = errors.New("refused")
 )
 
-// Queue is a standard queue of SQS, or what behaves like one. An adapter may retry a failing call for a short
-// time. If the error of a call is neither [ErrDenied] nor [ErrRefused], then some, all or none of it took effect.
+// Sink is where messages go. An adapter may retry a failing call for a short time. If the error of a call is
+// neither [ErrDenied] nor [ErrRefused], then some, all or none of it took effect.
+type Sink interface {
+	// Send sends up to [MaxBatch] entries of up to [MaxBytes]. Those that failed are named by their index; all
+	// others are there for good.
+	Send(ctx context.Context, entries []Entry) (failed map[int]Failure, err error)
+}
+
+// Queue is a standard queue of SQS, or what behaves like one. Of its errors the same is true.
 type Queue interface {
+	Sink
+
 	// Receive returns up to limit messages, at most [MaxBatch], and hides them for hold. It may wait a second
 	// for the first. None is not an error, and no proof that there are none.
 	Receive(ctx context.Context, limit int, hold time.Duration) ([]Message, error)
-
-	// Send sends up to [MaxBatch] entries of up to [MaxBytes]. Those that failed are named by their index; all
-	// others are in the queue.
-	Send(ctx context.Context, entries []Entry) (failed map[int]Failure, err error)
 
 	// Delete deletes up to [MaxBatch] messages. Those that failed are named by their ID; all others are gone.
 	// Deleting what is deleted already succeeds.
 	Delete(ctx context.Context, messages []Message) (failed map[string]Failure, err error)
 
-	// Hide hides up to [MaxBatch] messages for so long from now; 0 returns them. After an error each may or
-	// may not be.
-	Hide(ctx context.Context, messages []Message, d time.Duration) error
+	// Hide hides up to [MaxBatch] messages for so long from now; 0 returns them. Those that failed are named by
+	// their ID.
+	Hide(ctx context.Context, messages []Message, d time.Duration) (failed map[string]Failure, err error)
 
 	// Depth counts messages, about, and late by up to a minute.
 	Depth(ctx context.Context) (visible, hidden int, err error)

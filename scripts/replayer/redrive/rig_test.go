@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,10 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a source, a target, and a folder for the logs.
 type rig struct {
-	t      *testing.T
-	source *memqueue.Queue
-	target *memqueue.Queue
-	folder string
+	t                   *testing.T
+	source, target      *memqueue.Queue
+	quarantine, archive *memqueue.Queue // not of the plan unless a test wants it
+	folder              string
 }
 
 // virtually runs the test on a virtual clock.
@@ -30,9 +31,14 @@ func virtually(t *testing.T, test func(*testing.T, *rig)) {
 	t.Parallel()
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, &rig{t: t, source: &memqueue.Queue{}, target: &memqueue.Queue{}, folder: folder})
+		test(t, &rig{
+			t: t, source: &memqueue.Queue{}, target: &memqueue.Queue{}, quarantine: &memqueue.Queue{}, archive: &memqueue.Queue{}, folder: folder,
+		})
 	})
 }
+
+// pass lets time go by on the virtual clock.
+func pass(d time.Duration) { time.Sleep(d) }
 
 func (r *rig) put(n int) {
 	for i := range n {

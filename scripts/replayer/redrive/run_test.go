@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,7 +22,7 @@ func TestAMoveIsNoCopy(t *testing.T) {
 		r.put(25)
 		want := bodies(r.source)
 		result := r.must("run", nil)
-		if result != (redrive.Result{Matched: 25, Sent: 25, Deleted: 25}) {
+		if result != (redrive.Result{Matched: 25, Sent: 25, Entries: 25, Deleted: 25}) {
 			t.Errorf("%+v", result)
 		}
 		r.visible(0)
@@ -43,7 +46,7 @@ func TestAPartOfABatchFails(t *testing.T) {
 			return failed, nil
 		}
 		result := r.must("run", nil)
-		if result != (redrive.Result{Matched: 20, Sent: 18, Deleted: 18, Left: 2, Failed: 2}) {
+		if result != (redrive.Result{Matched: 20, Sent: 18, Entries: 18, Deleted: 18, Left: 2, Failed: 2}) {
 			t.Errorf("%+v", result)
 		}
 		r.visible(2)
@@ -93,7 +96,7 @@ func TestEveryAttributeIsKept(t *testing.T) {
 			"custom": {Type: "String.iso", Value: []byte("x")}, "png": {Type: "Binary.png", Value: []byte{1}}, "int": {Type: "Number.int", Value: []byte("7")},
 		}
 		const trace = "Root=1-5e1b4151-5ac6c58f5b5dbd6b5b5dbd6b;Sampled=1"
-		r.source.Put(redrive.Entry{Body: "b", Trace: trace, Attributes: attributes})
+		id := r.source.Put(redrive.Entry{Body: "b", Trace: trace, Attributes: attributes})
 		r.must("run", nil)
 		got := r.target.All()[0]
 		if got.Trace != trace {
@@ -101,6 +104,7 @@ func TestEveryAttributeIsKept(t *testing.T) {
 		}
 		attributes[redrive.RunAttribute] = redrive.Text("run")
 		attributes[redrive.CountAttribute] = redrive.Attribute{Type: "Number", Value: []byte("1")}
+		attributes[redrive.OfAttribute] = redrive.Text(id)
 		if !reflect.DeepEqual(got.Attributes, attributes) {
 			t.Errorf("attributes %v", got.Attributes)
 		}
@@ -110,17 +114,23 @@ func TestEveryAttributeIsKept(t *testing.T) {
 func TestNoRoomForTheMarks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own     int
-		reason  bool
+		before  []string // marks of an earlier replay
+		edited  bool
 		body    int
 		want    []string // of the marks
 		without string
 	}{
-		"room":             {own: 8, want: []string{redrive.CountAttribute, redrive.RunAttribute}},
-		"one":              {own: 9, want: []string{redrive.CountAttribute}, without: `"without":["x-replay-run"]`},
-		"none":             {own: 10, without: `"without":["x-replay-count","x-replay-run"]`},
-		"the reason goes":  {own: 8, reason: true, want: []string{redrive.CountAttribute, redrive.RunAttribute}, without: `"without":["dead_letter_reason"]`},
-		"the reason first": {own: 9, reason: true, want: []string{redrive.CountAttribute}, without: `"without":["dead_letter_reason","x-replay-run"]`},
-		"bytes":            {own: 1, body: redrive.MaxBytes - 10, without: `"without":["x-replay-count","x-replay-run"]`},
+		"room":   {own: 7, want: []string{redrive.CountAttribute, redrive.OfAttribute, redrive.RunAttribute}},
+		"two":    {own: 8, want: []string{redrive.CountAttribute, redrive.RunAttribute}, without: `"without":["x-replay-of"]`},
+		"one":    {own: 9, want: []string{redrive.CountAttribute}, without: `"without":["x-replay-run","x-replay-of"]`},
+		"none":   {own: 10, without: `"without":["x-replay-count","x-replay-run","x-replay-of"]`},
+		"bytes":  {own: 1, body: redrive.MaxBytes - 10, without: `"without":["x-replay-count","x-replay-run","x-replay-of"]`},
+		"before": {own: 7, before: []string{redrive.CountAttribute, redrive.RunAttribute, redrive.OfAttribute}, want: []string{redrive.CountAttribute, redrive.OfAttribute, redrive.RunAttribute}},
+		"edited": {own: 7, edited: true, want: []string{redrive.CountAttribute, redrive.EditedAttribute, redrive.RunAttribute}, without: `"without":["x-replay-of"]`},
+		"edited, and replayed before": {
+			own: 8, edited: true, before: []string{redrive.CountAttribute, redrive.RunAttribute}, want: []string{redrive.CountAttribute, redrive.EditedAttribute},
+			without: `"without":["x-replay-run","x-replay-of"]`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T, r *rig) {
@@ -128,21 +138,25 @@ func TestNoRoomForTheMarks(t *testing.T) {
 				for i := range tc.own {
 					e.Attributes[fmt.Sprintf("a%d", i)] = redrive.Text("v")
 				}
-				if tc.reason {
-					e.Attributes["dead_letter_reason"] = redrive.Text("because")
+				for _, name := range tc.before {
+					e.Attributes[name] = redrive.Text("1")
 				}
 				r.source.Put(e)
-				if result := r.must("run", nil); result.Deleted != 1 {
+				edited := func(p *redrive.Plan) {
+					if tc.edited {
+						p.Edited = "somebody"
+					}
+				}
+				if result := r.must("run", edited); result.Deleted != 1 {
 					t.Fatalf("%+v", result)
 				}
 				got := r.target.All()[0]
 				marks := []string{}
 				own := 0
 				for name := range got.Attributes {
-					switch {
-					case strings.HasPrefix(name, "x-"):
+					if strings.HasPrefix(name, "x-") {
 						marks = append(marks, name)
-					case name != "dead_letter_reason":
+					} else {
 						own++
 					}
 				}
@@ -214,7 +228,7 @@ func TestADeliveryComesTwice(t *testing.T) {
 			}
 			return nil, nil
 		}
-		if result := r.must("run", nil); result != (redrive.Result{Matched: 30, Sent: 30, Deleted: 30}) {
+		if result := r.must("run", nil); result != (redrive.Result{Matched: 30, Sent: 30, Entries: 30, Deleted: 30}) {
 			t.Errorf("%+v", result)
 		}
 		r.atTarget(30)
@@ -253,7 +267,7 @@ func TestThreeReplaysAreEnough(t *testing.T) {
 				redrive.CountAttribute: {Type: "Number", Value: []byte(fmt.Sprint(n))}, redrive.RunAttribute: redrive.Text("earlier"),
 			}})
 		}
-		if result := r.must("run", nil); result.Sent != 3 || result.Left != 2 || result.Matched != 5 {
+		if result := r.must("run", nil); result != (redrive.Result{Matched: 3, Sent: 3, Entries: 3, Deleted: 3, Left: 2, Failed: 2}) {
 			t.Errorf("%+v", result)
 		}
 		if got := bodies(r.source); !slices.Equal(got, []string{"3", "4"}) {
@@ -270,15 +284,15 @@ func TestFilterLimitAndDryRun(t *testing.T) {
 		r.put(40)
 		r.source.Put(redrive.Entry{Body: "broken"})
 		even := func(p *redrive.Plan) {
-			p.Match = func(m redrive.Message) (bool, error) {
-				return strings.HasSuffix(m.Body, "8"), nil
-			}
-			p.Unwrap = func(m redrive.Message) (redrive.Message, error) {
+			p.Decide = func(_ context.Context, m redrive.Message) (redrive.Decision, error) {
 				if m.Body == "broken" {
-					return redrive.Message{}, errors.New("no envelope")
+					return redrive.Decision{Fate: redrive.Keep, Why: "no envelope"}, nil
+				}
+				if !strings.HasSuffix(m.Body, "8") {
+					return redrive.Decision{}, nil
 				}
 				m.Body = "un" + m.Body
-				return m, nil
+				return redrive.Decision{Fate: redrive.Replay, Message: &m}, nil
 			}
 		}
 		dry := func(p *redrive.Plan) { even(p); p.DryRun, p.Log, p.Target = true, nil, nil }
@@ -294,7 +308,7 @@ func TestFilterLimitAndDryRun(t *testing.T) {
 		if result := r.must("three", func(p *redrive.Plan) { even(p); p.Limit = 3 }); result.Matched != 0 {
 			t.Errorf("a limit is for all of the run: %+v", result)
 		}
-		if result := r.must("run", even); result != (redrive.Result{Matched: 1, Sent: 1, Deleted: 1, Skipped: 36, Failed: 1, Left: 1}) {
+		if result := r.must("run", even); result != (redrive.Result{Matched: 1, Sent: 1, Entries: 1, Deleted: 1, Skipped: 36, Failed: 1, Left: 1}) {
 			t.Errorf("%+v", result)
 		}
 		r.visible(37)
@@ -338,7 +352,12 @@ func TestHeldMessagesStayHidden(t *testing.T) {
 			defer close(done)
 			r.must("run", func(p *redrive.Plan) {
 				p.Rate, p.Hold = 0.5, 20*time.Second
-				p.Match = func(m redrive.Message) (bool, error) { return strings.HasSuffix(m.Body, "0"), nil }
+				p.Decide = func(_ context.Context, m redrive.Message) (redrive.Decision, error) {
+					if strings.HasSuffix(m.Body, "0") {
+						return redrive.Decision{Fate: redrive.Replay}, nil
+					}
+					return redrive.Decision{}, nil
+				}
 			})
 		}()
 		for open := true; open; {
@@ -362,17 +381,193 @@ func TestLookShowsAndReturns(t *testing.T) {
 		r.put(35)
 		for most, want := range map[int]int{100: 35, 12: 12} {
 			seen := map[string]bool{}
-			n, more, err := redrive.Look(t.Context(), r.source, most, 0, func(m redrive.Message) { seen[m.ID] = true })
+			n, more, err := redrive.Look(t.Context(), r.source, most, func(m redrive.Message) { seen[m.ID] = true })
 			if err != nil || n != want || len(seen) != want || more != (want < 35) {
 				t.Errorf("%d, %v, %v", n, more, err)
 			}
 			r.visible(35)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		n, more, err := redrive.Look(ctx, r.source, 100, 0, func(redrive.Message) { cancel() })
+		n, more, err := redrive.Look(ctx, r.source, 100, func(redrive.Message) { cancel() })
 		if err != nil || n != 10 || !more {
 			t.Errorf("interrupted: %d, %v, %v", n, more, err)
 		}
 		r.visible(35)
+	})
+}
+
+func TestDeniedDeleteEndsTheRun(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(100)
+		calls := 0
+		r.source.OnDelete = func([]redrive.Message) (map[string]redrive.Failure, error) {
+			calls++
+			return nil, fmt.Errorf("planted: %w", redrive.ErrDenied)
+		}
+		result, err := r.do(t.Context(), "run", nil)
+		if !errors.Is(err, redrive.ErrDenied) || result.Sent != 10 || result.Deleted != 0 || result.Left != 10 || calls != 4 {
+			t.Errorf("%+v, %v after %d calls", result, err, calls)
+		}
+		r.atTarget(10)
+		if got := r.source.All(); len(got) != 100 {
+			t.Errorf("%d in the source", len(got))
+		}
+		if _, hidden, _ := r.source.Depth(t.Context()); hidden != 10 {
+			t.Errorf("%d hidden, want those that were sent", hidden)
+		}
+		r.source.OnDelete = nil
+		r.must("run", nil)
+		r.atTarget(100)
+		r.visible(0)
+	})
+}
+
+// A source that deletes nothing is an outage as well.
+func TestBreakerStopsWhenNothingIsDeleted(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(500)
+		calls := 0
+		r.source.OnDelete = func([]redrive.Message) (map[string]redrive.Failure, error) {
+			calls++
+			return nil, errors.New("planted: no connection")
+		}
+		result := r.must("run", nil)
+		if !strings.Contains(result.Why, "failed") || result.Sent > 50 || result.Left != result.Sent || calls > result.Sent/10+3 {
+			t.Errorf("%+v after %d calls", result, calls)
+		}
+	})
+}
+
+func TestWhyNothingCouldBeDeleted(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(5)
+		r.source.OnDelete = func(messages []redrive.Message) (map[string]redrive.Failure, error) {
+			failed := map[string]redrive.Failure{}
+			for _, m := range messages {
+				failed[m.ID] = redrive.Failure{Code: "ReceiptHandleIsInvalid"}
+			}
+			return failed, nil
+		}
+		if result := r.must("run", nil); !strings.Contains(result.Why, "ReceiptHandleIsInvalid") || result.Left != 5 {
+			t.Errorf("%+v", result)
+		}
+	})
+}
+
+// A run that ended with an error is not done, and one that had not begun cannot be resumed.
+func TestAnErrorIsInTheLog(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(5)
+		r.source.OnDepth = func() error { return fmt.Errorf("planted: %w", redrive.ErrDenied) }
+		result, err := r.do(t.Context(), "run", nil)
+		if !errors.Is(err, redrive.ErrDenied) || !strings.Contains(result.Why, "planted") {
+			t.Errorf("%+v, %v", result, err)
+		}
+		all, err := redrive.History(r.folder)
+		if err != nil || len(all) != 1 || all[0].Result == nil || !strings.Contains(all[0].Result.Why, "planted") || all[0].Source != "dlq" {
+			t.Errorf("%+v, %v", all, err)
+		}
+		r.source.OnDepth = nil
+		if result := r.must("run", nil); result.Deleted != 5 {
+			t.Errorf("resumed: %+v", result)
+		}
+	})
+}
+
+// A message that was deleted, and that the queue shows once more, is not one of those that are still to be deleted.
+func TestADeletedOneShowsAgain(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(2)
+		gone, sent := r.source.All()[0], r.source.All()[1]
+		log := `{"outcome":"began","run":"run","source":"dlq","target":"queue"}` + "\n"
+		for _, line := range []string{`"sent","id":"` + gone.ID, `"sent","id":"` + sent.ID, `"deleted","id":"` + gone.ID} {
+			log += `{"outcome":` + line + `"}` + "\n"
+		}
+		if err := os.WriteFile(filepath.Join(r.folder, "run.jsonl"), []byte(log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		both, _ := r.source.Receive(t.Context(), 10, 1500*time.Millisecond)
+		i := slices.IndexFunc(both, func(m redrive.Message) bool { return m.ID == gone.ID })
+		_, _ = r.source.Hide(t.Context(), both[i:i+1], 0)
+		if result := r.must("run", func(p *redrive.Plan) { p.Limit = 2 }); result.Deleted != 2 || result.Sent != 0 {
+			t.Errorf("%+v", result)
+		}
+		r.visible(0)
+	})
+}
+
+// What a run sent without its name is known after a resumption, too.
+func TestUnmarkedIsKnownAfterAResumption(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		e := redrive.Entry{Body: "poison", Attributes: map[string]redrive.Attribute{}}
+		for i := range redrive.MaxAttributes {
+			e.Attributes[fmt.Sprint("a", i)] = redrive.Text("v")
+		}
+		r.source.Put(e)
+		r.must("run", nil)
+		r.source.Put(e)
+		if result := r.must("run", nil); result.Sent != 0 || result.Left != 1 || result.Failed != 1 {
+			t.Errorf("%+v", result)
+		}
+		if log := r.lines("run"); !strings.Contains(log, "came back") {
+			t.Error(log)
+		}
+	})
+}
+
+// Others are who held messages before this run: what it held itself is not elsewhere.
+func TestElsewhere(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(30)
+		if _, err := r.source.Receive(t.Context(), 4, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r.source.OnHide = func([]redrive.Message, time.Duration) (map[string]redrive.Failure, error) {
+			return nil, errors.New("planted")
+		}
+		r.target.OnSend = func([]redrive.Entry) (map[int]redrive.Failure, error) { cancel(); return nil, nil }
+		if result, _ := r.do(ctx, "run", func(p *redrive.Plan) { p.Rate = 20 }); result.Elsewhere != 4 {
+			t.Errorf("%+v", result)
+		}
+	})
+}
+
+// A dry run of a long queue says how far it is, and one that finds nothing but what came back stands still.
+func TestReceivesAreToldOf(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(200)
+		told := 0
+		r.must("dry", func(p *redrive.Plan) { p.DryRun, p.Log, p.Progress = true, nil, func(redrive.Progress) { told++ } })
+		if told < 20 {
+			t.Errorf("told %d times", told)
+		}
+		for _, m := range r.source.All() {
+			r.source.Put(redrive.Entry{Body: m.Body, Attributes: map[string]redrive.Attribute{redrive.RunAttribute: redrive.Text("run")}})
+			_, _ = r.source.Delete(t.Context(), []redrive.Message{m})
+		}
+		if result := r.must("run", nil); !strings.Contains(result.Why, "came back") || result.Left > 100 {
+			t.Errorf("%+v", result)
+		}
+	})
+}
+
+func TestPlansThatAreRefused(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		for name, change := range map[string]func(*redrive.Plan){
+			"NaN":       func(p *redrive.Plan) { p.Rate = math.NaN() },
+			"rate":      func(p *redrive.Plan) { p.Rate = -1 },
+			"limit":     func(p *redrive.Plan) { p.Limit = -1 },
+			"hold":      func(p *redrive.Plan) { p.Hold = -1 },
+			"name":      func(p *redrive.Plan) { p.Run = "a/b" },
+			"no source": func(p *redrive.Plan) { p.Source = nil },
+			"no target": func(p *redrive.Plan) { p.Target = nil },
+			"no log":    func(p *redrive.Plan) { p.Log = nil },
+		} {
+			if result, err := r.do(t.Context(), "run", change); err == nil {
+				t.Errorf("%s: %+v", name, result)
+			}
+		}
 	})
 }

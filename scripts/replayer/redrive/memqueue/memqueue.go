@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,7 +24,9 @@ type Queue struct {
 	// has none; failures fail their entries. Set them before the queue is used.
 	OnSend   func([]redrive.Entry) (map[int]redrive.Failure, error)
 	OnDelete func([]redrive.Message) (map[string]redrive.Failure, error)
-	OnHide   func([]redrive.Message, time.Duration) error
+	OnHide   func([]redrive.Message, time.Duration) (map[string]redrive.Failure, error)
+	// OnReceive and OnDepth are called before such a call; an error fails it.
+	OnReceive, OnDepth func() error
 	// OnSent is called after the effect; its error is what the caller hears of it.
 	OnSent func([]redrive.Entry) error
 
@@ -77,6 +80,11 @@ func (q *Queue) Show(id string) {
 func (q *Queue) Receive(ctx context.Context, limit int, hold time.Duration) ([]redrive.Message, error) {
 	if limit < 1 || limit > redrive.MaxBatch {
 		return nil, fmt.Errorf("limit %d: %w", limit, redrive.ErrRefused)
+	}
+	if q.OnReceive != nil {
+		if err := q.OnReceive(); err != nil {
+			return nil, err
+		}
 	}
 	if taken := q.take(limit, hold); len(taken) > 0 {
 		return taken, nil
@@ -178,29 +186,38 @@ func (q *Queue) Delete(_ context.Context, messages []redrive.Message) (map[strin
 }
 
 // Hide works for the latest delivery of a message.
-func (q *Queue) Hide(_ context.Context, messages []redrive.Message, d time.Duration) error {
+func (q *Queue) Hide(_ context.Context, messages []redrive.Message, d time.Duration) (map[string]redrive.Failure, error) {
 	if len(messages) > redrive.MaxBatch {
-		return fmt.Errorf("%d messages: %w", len(messages), redrive.ErrRefused)
+		return nil, fmt.Errorf("%d messages: %w", len(messages), redrive.ErrRefused)
 	}
+	failed := map[string]redrive.Failure{}
 	if q.OnHide != nil {
-		if err := q.OnHide(messages, d); err != nil {
-			return err
+		bad, err := q.OnHide(messages, d)
+		if err != nil {
+			return nil, err
 		}
+		maps.Copy(failed, bad)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, m := range q.messages {
-		for _, hidden := range messages {
-			if m.Receipt == hidden.Receipt {
-				m.visibleAt = time.Now().Add(d)
-			}
+	for _, hidden := range messages {
+		i := slices.IndexFunc(q.messages, func(m *stored) bool { return m.Receipt == hidden.Receipt })
+		if i < 0 {
+			failed[hidden.ID] = redrive.Failure{Code: "ReceiptHandleIsInvalid", Sender: true}
+		} else if _, bad := failed[hidden.ID]; !bad {
+			q.messages[i].visibleAt = time.Now().Add(d)
 		}
 	}
-	return nil
+	return failed, nil
 }
 
 // Depth is exact.
 func (q *Queue) Depth(context.Context) (visible, hidden int, err error) {
+	if q.OnDepth != nil {
+		if err := q.OnDepth(); err != nil {
+			return 0, 0, err
+		}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range q.messages {

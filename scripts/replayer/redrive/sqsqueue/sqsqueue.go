@@ -99,24 +99,17 @@ func (q queue) Delete(ctx context.Context, messages []redrive.Message) (map[stri
 	if err != nil {
 		return nil, classify("delete", err)
 	}
-	failed := make(map[string]redrive.Failure)
-	for _, m := range messages {
-		failed[m.ID] = redrive.Failure{Code: "not in the answer"}
-	}
+	failed := unnamed(messages)
 	for _, entry := range output.Successful {
 		if i, ok := index(entry.Id, len(messages)); ok {
 			delete(failed, messages[i].ID)
 		}
 	}
-	for _, entry := range output.Failed {
-		if i, ok := index(entry.Id, len(messages)); ok {
-			failed[messages[i].ID] = failure(entry)
-		}
-	}
+	fail(failed, messages, output.Failed)
 	return failed, nil
 }
 
-func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Duration) error {
+func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Duration) (map[string]redrive.Failure, error) {
 	input := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url}
 	for i, m := range messages {
 		input.Entries = append(input.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
@@ -125,12 +118,33 @@ func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Dura
 	}
 	output, err := q.client.ChangeMessageVisibilityBatch(ctx, input)
 	if err != nil {
-		return classify("change the visibility", err)
+		return nil, classify("change the visibility", err)
 	}
-	if n := len(output.Failed); n > 0 {
-		return fmt.Errorf("change the visibility: %d of %d failed, the first with %s", n, len(messages), aws.ToString(output.Failed[0].Code))
+	failed := unnamed(messages)
+	for _, entry := range output.Successful {
+		if i, ok := index(entry.Id, len(messages)); ok {
+			delete(failed, messages[i].ID)
+		}
 	}
-	return nil
+	fail(failed, messages, output.Failed)
+	return failed, nil
+}
+
+// unnamed are all messages as failed: what the answer does not name at all is not confirmed.
+func unnamed(messages []redrive.Message) map[string]redrive.Failure {
+	failed := make(map[string]redrive.Failure)
+	for _, m := range messages {
+		failed[m.ID] = redrive.Failure{Code: "not in the answer"}
+	}
+	return failed
+}
+
+func fail(failed map[string]redrive.Failure, messages []redrive.Message, entries []types.BatchResultErrorEntry) {
+	for _, entry := range entries {
+		if i, ok := index(entry.Id, len(messages)); ok {
+			failed[messages[i].ID] = failure(entry)
+		}
+	}
 }
 
 func (q queue) Depth(ctx context.Context) (visible, hidden int, err error) {
