@@ -42,6 +42,8 @@ type Authority struct {
 	callers map[string]bool
 	used    map[Call]*atomic.Bool // all that is granted
 
+	withdrawn sync.Map // calls without what they are on
+
 	mu     sync.Mutex
 	denied map[Call]bool
 }
@@ -79,10 +81,15 @@ func (a *Authority) grant(caller string, grants []topology.Grant) {
 // allow returns the first of the calls that was not granted: nil if all were. Only then they count as used.
 func (a *Authority) allow(calls []Call) (denied *Call) {
 	for i, c := range calls {
-		if a.used[c] == nil {
+		_, withdrawn := a.withdrawn.Load(Call{Caller: c.Caller, Action: c.Action})
+		switch {
+		case withdrawn:
+		case a.used[c] == nil:
 			a.deny(c)
-			denied = cmp.Or(denied, &calls[i])
+		default:
+			continue
 		}
+		denied = cmp.Or(denied, &calls[i])
 	}
 	if denied != nil {
 		return denied
@@ -93,6 +100,14 @@ func (a *Authority) allow(calls []Call) (denied *Call) {
 		}
 	}
 	return nil
+}
+
+// Withdraw takes an action away from a caller, whatever it is on, until restore is called: the mistake that many outages
+// begin with. What is refused for that is not among [Authority.Denied].
+func (a *Authority) Withdraw(caller, action string) (restore func()) {
+	c := Call{Caller: caller, Action: action}
+	a.withdrawn.Store(c, true)
+	return func() { a.withdrawn.Delete(c) }
 }
 
 func (a *Authority) deny(c Call) {

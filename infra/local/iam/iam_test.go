@@ -210,6 +210,31 @@ func TestIndexIsNoTable(t *testing.T) {
 	}
 }
 
+func TestWithdrawnUntilRestored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, granted(on(topology.TableName, "rows", "GetItem", "Query")), nil)
+	c := r.clients(t, "reader")
+	get := func() error {
+		_, err := c.dynamo.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: table, Key: key})
+		return err
+	}
+	restore := r.authority.Withdraw("reader", "dynamodb:GetItem")
+	fault, ok := errors.AsType[smithy.APIError](get())
+	if !ok || fault.ErrorCode() != "AccessDeniedException" || r.reached.Load() > 0 {
+		t.Errorf("withdrawn: %v, %d requests came through", fault, r.reached.Load())
+	}
+	if _, err := c.dynamo.Query(t.Context(), &dynamodb.QueryInput{TableName: table}); err != nil {
+		t.Errorf("another action: %v", err)
+	}
+	if denied := r.authority.Denied(); len(denied) > 0 {
+		t.Errorf("denied %v: nobody asked for more than was granted", denied)
+	}
+	restore()
+	if err := get(); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+}
+
 // A transaction is done only if each of its parts may be, and what it may not is told by name.
 func TestTransactionsAreJudgedByTheirParts(t *testing.T) {
 	t.Parallel()

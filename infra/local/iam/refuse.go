@@ -8,10 +8,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-)
 
-// account is whose everything is.
-const account = "000000000000"
+	"github.com/iops-dashboard/live/infra/local/account"
+)
 
 // message says what AWS says, of a caller whose role has its name.
 func message(c Call, region string) string {
@@ -24,7 +23,7 @@ func message(c Call, region string) string {
 		on = "*/*/" + on + "/@connections/*"
 	}
 	return fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/%s is not authorized to perform: %s on resource: arn:aws:%s:%s:%s:%s because no identity-based policy allows the %s action",
-		account, c.Caller, c.Caller, c.Action, service, region, account, on, c.Action)
+		account.ID, c.Caller, c.Caller, c.Action, service, region, account.ID, on, c.Action)
 }
 
 // refuse answers a call that was not granted, in the form of its service.
