@@ -33,7 +33,7 @@ func TestReplayUnderLoad(t *testing.T) {
 	const (
 		letters  = 10_000
 		students = 50
-		rate     = 1000
+		rate     = 200
 	)
 	stack := start(t, local.Options{})
 	w := newWatch(t, stack)
@@ -62,7 +62,7 @@ func TestReplayUnderLoad(t *testing.T) {
 	stop := sync.OnceValue(func() int { close(done); return <-live })
 	defer stop()
 	began := time.Now()
-	said := w.replay(0, "replay", "fanout-0", "--all", "--confirm", "--rate", strconv.Itoa(rate))
+	said := w.replay(0, "replay", "fanout-0", "--all", "--confirm", "--rate", strconv.Itoa(rate), "--hold", "10s")
 	took := time.Since(began)
 	last := stop()
 	says(t, said, fmt.Sprintf("%d matched: %d sent, %d deleted, 0 left", letters, letters, letters))

@@ -18,6 +18,9 @@ const interrupted = "interrupted"
 // maxTries is how often a message is tried in a run, if what failed may heal by itself.
 const maxTries = 3
 
+// grace is how much later than it should a message may show again: some receives.
+const grace = 5 * time.Second
+
 // Plan is what a run does.
 type Plan struct {
 	Run                    string // its name, which the messages carry
@@ -85,7 +88,7 @@ func Do(ctx context.Context, p Plan) (Result, error) {
 		return Result{}, err
 	}
 	r := &run{
-		Plan: p, holds: newHolds(p.Source, p.Hold), pace: pace{rate: p.Rate}, began: time.Now(),
+		Plan: p, holds: newHolds(p.Source, p.Hold), pace: pace{rate: p.Rate}, began: time.Now(), came: time.Now(),
 		lanes: []*lane{{fate: Replay, sink: p.Target}, {fate: Quarantine, sink: p.Quarantine}, {fate: Archive, sink: p.Archive}},
 		seen:  map[string]bool{}, matched: map[string]bool{}, failed: map[string]bool{}, lapsed: map[string]time.Time{},
 		undeleted: map[string]*held{}, unmarked: p.Log.unmarkedBodies(),
@@ -148,6 +151,7 @@ type run struct {
 	undeletable error                // the latest cause of that
 	unmarked    map[string]bool      // digests of what was sent without its run, for want of room
 	empty       int                  // receives in a row that brought nothing
+	came        time.Time            // when one brought something, or the beginning
 }
 
 func (r *run) begin(ctx context.Context) error {
@@ -210,7 +214,7 @@ func (r *run) work(ctx context.Context) error {
 }
 
 // drained reports whether nothing more is to be received. What a killed run held shows again after the hold only, and so
-// does what this one lost.
+// does what this one lost, also where the answer to a receive was lost: then fewer were seen than there were.
 func (r *run) drained(ctx context.Context) (bool, error) {
 	for id, until := range r.lapsed {
 		if time.Since(until) > r.holds.hold { // somebody else has it
@@ -224,7 +228,7 @@ func (r *run) drained(ctx context.Context) (bool, error) {
 		return true, nil
 	case r.empty < empties:
 		return false, nil
-	case !r.Log.Resumed() || time.Since(r.began) > r.holds.hold:
+	case !r.Log.Resumed() && (r.DryRun || len(r.seen) >= r.total), time.Since(r.came) > r.holds.hold+grace:
 		return true, nil
 	}
 	call, cancel := finishing(ctx)
@@ -251,9 +255,10 @@ func (r *run) receive(ctx context.Context) error {
 			continue
 		}
 		if r.empty++; came > 0 {
-			r.empty = 0
+			r.empty, r.came = 0, time.Now()
 		}
-		if r.empty > empties { // for what shows again: not every queue waits for it
+		if r.empty > empties { // not every queue waits for what shows again
+			r.tell("what is hidden is waited for")
 			r.holds.sleep(ctx, time.Second)
 		}
 		var gone []*held

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
+	"github.com/iops-dashboard/live/scripts/replayer/redrive/memqueue"
 )
 
 // Others copy where they should move.
@@ -230,6 +231,37 @@ func TestADeliveryComesTwice(t *testing.T) {
 		}
 		if result := r.must("run", nil); result != (redrive.Result{Matched: 30, Sent: 30, Entries: 30, Deleted: 30}) {
 			t.Errorf("%+v", result)
+		}
+		r.atTarget(30)
+	})
+}
+
+// lossy loses the answer to a receive, and asks again, as an SDK does.
+type lossy struct {
+	*memqueue.Queue
+	lost bool
+}
+
+func (q *lossy) Receive(ctx context.Context, limit int, hold time.Duration) ([]redrive.Message, error) {
+	if !q.lost {
+		q.lost = true
+		if _, err := q.Queue.Receive(ctx, limit, hold); err != nil {
+			return nil, err
+		}
+	}
+	return q.Queue.Receive(ctx, limit, hold)
+}
+
+func TestALostAnswerIsWaitedFor(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(30)
+		began := time.Now()
+		result := r.must("run", func(p *redrive.Plan) { p.Source = &lossy{Queue: r.source} })
+		if result != (redrive.Result{Matched: 30, Sent: 30, Entries: 30, Deleted: 30}) {
+			t.Errorf("%+v", result)
+		}
+		if took := time.Since(began); took > redrive.DefaultHold+10*time.Second {
+			t.Errorf("it took %s", took)
 		}
 		r.atTarget(30)
 	})
