@@ -34,6 +34,18 @@ var common = Codes{
 	},
 }
 
+// SQS and DynamoDB have codes of their own.
+var (
+	SQS = Codes{
+		Denied: []string{"NonExistentQueue", "QueueDoesNotExist", "InvalidAddress", "InvalidSecurity"},
+		Passes: []string{"RequestThrottled", "OverLimit", "KmsThrottled"},
+	}
+	DynamoDB = Codes{
+		Denied: []string{"ResourceNotFoundException"},
+		Passes: []string{"ProvisionedThroughputExceededException", "InternalServerError"},
+	}
+)
+
 // Code is the error code of the service's answer, without what some protocols put in front; empty where there was none.
 func Code(err error) string {
 	api, ok := errors.AsType[smithy.APIError](err)

@@ -41,12 +41,6 @@ const (
 // ErrUnsupported marks a task that SQS does not take: what it would move has to be moved message by message.
 var ErrUnsupported = errors.New("SQS does not move these messages itself")
 
-// codes are those of SQS in the words of package awsfault.
-var codes = awsfault.Codes{
-	Denied: []string{"NonExistentQueue", "QueueDoesNotExist", "InvalidAddress", "InvalidSecurity"},
-	Passes: []string{"RequestThrottled", "OverLimit", "KmsThrottled"},
-}
-
 // Task is what is to be moved.
 type Task struct {
 	Source      string        // ARN of the dead-letter queue
@@ -177,7 +171,7 @@ func (r *run) wait(ctx context.Context) (Result, error) {
 func (r *run) look(ctx context.Context) (types.ListMessageMoveTasksResultEntry, error) {
 	tasks, err := r.list(ctx)
 	if err != nil {
-		return types.ListMessageMoveTasksResultEntry{}, codes.Classify("list", err)
+		return types.ListMessageMoveTasksResultEntry{}, awsfault.SQS.Classify("list", err)
 	}
 	// The newest come first, and without their handles once they ended. Ours is the first that began after the last
 	// before it.
@@ -223,7 +217,7 @@ func (r *run) cancel(ctx context.Context) (Result, error) {
 			return r.result, ended
 		}
 	}
-	return r.result, r.goesOn(codes.Classify("cancel", err))
+	return r.result, r.goesOn(awsfault.SQS.Classify("cancel", err))
 }
 
 func (r *run) list(ctx context.Context) ([]types.ListMessageMoveTasksResultEntry, error) {
@@ -261,7 +255,7 @@ func running(task types.ListMessageMoveTasksResultEntry) error {
 
 // refusal says why there is no task.
 func refusal(op string, err error) error {
-	err = codes.Classify(op, err)
+	err = awsfault.SQS.Classify(op, err)
 	switch text := err.Error(); awsfault.Code(err) {
 	case "InvalidParameterValue", "InvalidParameterValueException":
 		if strings.Contains(text, "Dead Letter Queue") {

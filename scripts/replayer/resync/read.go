@@ -144,7 +144,7 @@ func (s Source) scan(ctx context.Context, in *dynamodb.ScanInput) iter.Seq2[[]it
 		for {
 			out, err := s.Client.Scan(ctx, in)
 			if err != nil {
-				yield(nil, codes.Classify("Scan "+*in.TableName, err))
+				yield(nil, awsfault.DynamoDB.Classify("Scan "+*in.TableName, err))
 				return
 			}
 			if !yield(out.Items, nil) || len(out.LastEvaluatedKey) == 0 {
@@ -184,7 +184,7 @@ func (s Source) get(ctx context.Context, table string, names [2]string, keys []K
 		part.Keys = wanted
 		out, err := s.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{table: part}})
 		if err != nil {
-			return nil, codes.Classify("BatchGetItem "+table, err)
+			return nil, awsfault.DynamoDB.Classify("BatchGetItem "+table, err)
 		}
 		for _, each := range out.Responses[table] {
 			pk, _ := each[names[0]].(*types.AttributeValueMemberS)
@@ -237,9 +237,3 @@ func projection(attributes []string) (*string, map[string]string) {
 }
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-// codes are those of DynamoDB, in the words of package awsfault.
-var codes = awsfault.Codes{
-	Denied: []string{"ResourceNotFoundException"},
-	Passes: []string{"ProvisionedThroughputExceededException", "InternalServerError"},
-}

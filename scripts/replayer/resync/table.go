@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/infra/topology"
+	"github.com/iops-dashboard/live/scripts/replayer/awsfault"
+	"github.com/iops-dashboard/live/scripts/replayer/statetable"
 )
 
 // Table is a table whose stream the normalizer reads, and how the state table names what is in its rows.
@@ -70,12 +70,12 @@ func (t Table) Key(subject string) (Key, error) {
 	kind, id, ok := strings.Cut(subject, "/")
 	if t.insights {
 		end := strings.LastIndexByte(id, '/') // a time has none
-		if kind != insight || end <= 0 || end == len(id)-1 {
+		if kind != statetable.Insight || end <= 0 || end == len(id)-1 {
 			return Key{}, fmt.Errorf("%q names no row of %s: want insight/, the partition key, / and the sort key", subject, t.Name)
 		}
 		return Key{id[:end], id[end+1:]}, nil
 	}
-	if !ok || kind == "" || id == "" || kind == insight {
+	if !ok || kind == "" || id == "" || kind == statetable.Insight {
 		return Key{}, fmt.Errorf("%q names no row of %s: want a type, / and an id, as student/stu_4532", subject, t.Name)
 	}
 	return Key{id, kind}, nil
@@ -91,7 +91,7 @@ type Describer interface {
 func Describe(ctx context.Context, client Describer, t Table) (stream, label string, err error) {
 	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.Name})
 	if err != nil {
-		return "", "", codes.Classify("DescribeTable "+t.Name, err)
+		return "", "", awsfault.DynamoDB.Classify("DescribeTable "+t.Name, err)
 	}
 	d := out.Table
 	if len(d.KeySchema) != 2 || aws.ToString(d.KeySchema[0].AttributeName) != t.names[0] || aws.ToString(d.KeySchema[1].AttributeName) != t.names[1] {
@@ -119,16 +119,12 @@ func labelOf(stream string) (string, error) {
 // What follows is the stored form of the state table and the normalizer's view of a row, as
 // services/internal/state/dynamostate, services/internal/state and services/normalizer tell.
 const (
-	insight         = "insight" // the type of insights
 	tenantAttribute = "tenant"
 	defaultTenant   = "default" // owns the rows that name none
-	partitions      = 8
-	maxIDBytes      = 1024
 )
 
 var (
-	stateKey      = [2]string{"pk", "sk"}
-	tenantPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	stateKey = [2]string{"pk", "sk"}
 )
 
 // tenantOf returns whose row it is, or false where it names no tenant that there can be.
@@ -137,7 +133,7 @@ func tenantOf(row item) (string, bool) {
 	if !ok {
 		return defaultTenant, true
 	}
-	if text, ok := value.(*types.AttributeValueMemberS); ok && tenantPattern.MatchString(text.Value) {
+	if text, ok := value.(*types.AttributeValueMemberS); ok && contracts.TenantPattern.MatchString(text.Value) {
 		return text.Value, true
 	}
 	return "", false
@@ -167,11 +163,10 @@ func (t Table) streamed(k Key) bool {
 func (t Table) stateOf(tenant string, k Key) (Key, bool) {
 	kind, id := k[1], k[0]
 	if t.insights {
-		kind, id = insight, k[1]+"/"+k[0]
+		kind, id = statetable.Insight, statetable.InsightID(k[0], k[1])
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id)) // never fails
-	return Key{tenant + "#" + kind + "#" + strconv.Itoa(int(h.Sum32()%partitions)), id}, len(id) <= maxIDBytes
+	pk, sk := statetable.Key(tenant, kind, id)
+	return Key{pk, sk}, len(id) <= statetable.MaxID
 }
 
 // entity is what the state table knows of a tenant's row.
@@ -193,7 +188,7 @@ func (t Table) decode(row item) (entity, bool, error) {
 		}
 	}
 	part := strings.Split(text[0], "#")
-	if len(part) != 3 || (part[1] == insight) != t.insights { // the table's generation has no parts
+	if len(part) != 3 || (part[1] == statetable.Insight) != t.insights { // the table's generation has no parts
 		return entity{}, false, nil
 	}
 	e := entity{key: Key{text[1], part[1]}, tenant: part[0], label: text[2], sequence: text[3]}

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -21,13 +20,10 @@ import (
 
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/scripts/replayer/awsfault"
+	"github.com/iops-dashboard/live/scripts/replayer/statetable"
 )
 
 const (
-	// partitions is how many partition keys the entities of a tenant and type are spread over.
-	partitions = 8
-	// generation is both keys of the item that has the epoch.
-	generation = "generation"
 	// batch is how many keys one call takes:
 	// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 	batch = 100
@@ -54,7 +50,7 @@ func Read(body string) (Event, error) {
 			return Event{}, err
 		}
 		id := insight.Data.InsightID
-		return event(insight.Tenant, "insight", id.Sk+"/"+id.Pk, insight.Data.Version), nil
+		return event(insight.Tenant, statetable.Insight, statetable.InsightID(id.Pk, id.Sk), insight.Data.Version), nil
 	}
 	update, err := contracts.DecodeEvent([]byte(body))
 	if err != nil {
@@ -64,9 +60,8 @@ func Read(body string) (Event, error) {
 }
 
 func event(tenant, kind, id string, version contracts.Version) Event {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id)) // never fails
-	return Event{Partition: tenant + "#" + kind + "#" + strconv.Itoa(int(h.Sum32()%partitions)), Sort: id, Version: version}
+	partition, sort := statetable.Key(tenant, kind, id)
+	return Event{Partition: partition, Sort: sort, Version: version}
 }
 
 // Table is a state table. It may be used concurrently.
@@ -77,12 +72,6 @@ type Table struct {
 
 // New returns the table of that name. The client's own retries stay in force.
 func New(client *dynamodb.Client, name string) Table { return Table{client, name} }
-
-// codes are those of DynamoDB, in the words of package awsfault.
-var codes = awsfault.Codes{
-	Denied: []string{"ResourceNotFoundException"},
-	Passes: []string{"ProvisionedThroughputExceededException", "InternalServerError"},
-}
 
 // key names an item.
 type key struct{ partition, sort string }
@@ -105,12 +94,12 @@ func (t Table) Newer(ctx context.Context, events []Event) ([]bool, error) {
 	for some := range slices.Chunk(keys, batch-1) {
 		// The two are no snapshot: where the table is rebuilt in between, a new epoch may meet an item of the old one. What
 		// that makes older is older: the rebuilt table begins with the current rows.
-		items, err := t.read(ctx, append(slices.Clone(some), key{generation, generation}))
+		items, err := t.read(ctx, append(slices.Clone(some), key{statetable.Generation, statetable.Generation}))
 		if err != nil {
 			return nil, err
 		}
 		var known bool
-		if epoch, known = items[key{generation, generation}]; !known {
+		if epoch, known = items[key{statetable.Generation, statetable.Generation}]; !known {
 			return newer, nil // it was never written, or restored and not written since: its revisions say nothing yet
 		}
 		for _, k := range some {
@@ -142,7 +131,7 @@ func (t Table) read(ctx context.Context, keys []key) (map[key]int64, error) {
 	for round := 1; ; round++ {
 		output, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted})
 		if err != nil {
-			return nil, codes.Classify("look into the state table", err)
+			return nil, awsfault.DynamoDB.Classify("look into the state table", err)
 		}
 		for _, item := range output.Responses[t.name] {
 			if err := keep(numbers, item); err != nil {
@@ -169,7 +158,7 @@ func keep(numbers map[key]int64, item map[string]types.AttributeValue) error {
 		return errors.New("look into the state table: an item has no keys")
 	}
 	k, name := key{partition.Value, sort.Value}, "revision"
-	if k == (key{generation, generation}) {
+	if k == (key{statetable.Generation, statetable.Generation}) {
 		name = "epoch"
 	}
 	number, _ := item[name].(*types.AttributeValueMemberN)

@@ -26,6 +26,7 @@ import (
 	"github.com/iops-dashboard/live/infra/local/provision"
 	"github.com/iops-dashboard/live/infra/topology"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
+	"github.com/iops-dashboard/live/scripts/replayer/statetable"
 )
 
 const epoch = 1_795_000_000_000
@@ -113,7 +114,7 @@ func item(k key, member string, n int64) string {
 	return fmt.Sprintf(`{"pk": {"S": %q}, "sk": {"S": %q}, %q: {"N": "%d"}}`, k.partition, k.sort, member, n)
 }
 
-var generationItem = item(key{generation, generation}, "epoch", epoch)
+var generationItem = item(key{statetable.Generation, statetable.Generation}, "epoch", epoch)
 
 func answer(unprocessed string, items ...string) reply {
 	return reply{body: `{"Responses": {"state": [` + strings.Join(items, ",") + `]}, "UnprocessedKeys": {` + unprocessed + `}}`}
@@ -213,7 +214,7 @@ func TestFailures(t *testing.T) {
 		"never all":           {[]reply{answer(left(one), generationItem)}, nil, "capacity"},
 		"denied half-way":     {[]reply{answer(left(one), generationItem), refused(http.StatusBadRequest, "AccessDeniedException")}, redrive.ErrDenied, "AccessDenied"},
 		"no revision":         {[]reply{answer("", generationItem, item(one, "other", 1))}, nil, "stu_1 has no revision"},
-		"no epoch":            {[]reply{answer("", item(key{generation, generation}, "revision", 1))}, nil, "generation has no epoch"},
+		"no epoch":            {[]reply{answer("", item(key{statetable.Generation, statetable.Generation}, "revision", 1))}, nil, "generation has no epoch"},
 		"a fraction":          {[]reply{answer("", generationItem, strings.Replace(item(one, "revision", 1), `"1"`, `"1.5"`, 1))}, nil, "stu_1"},
 		"what has no keys":    {[]reply{answer("", generationItem, `{"revision": {"N": "1"}}`)}, nil, "no keys"},
 		"what is not JSON":    {[]reply{{body: "<html>"}}, nil, ""},
@@ -258,10 +259,10 @@ func TestInterrupted(t *testing.T) {
 func TestUnprocessedKeys(t *testing.T) {
 	t.Parallel()
 	for name, replies := range map[string][]reply{
-		"an item":        {answer(left(two), generationItem, item(one, "revision", 6)), answer(left(two)), answer("", item(two, "revision", 6))},
-		"the generation": {answer(left(key{generation, generation}), item(one, "revision", 6), item(two, "revision", 6)), answer("", generationItem)},
-		"all":            {answer(left(one, two, key{generation, generation})), answer("", item(one, "revision", 6), item(two, "revision", 6), generationItem)},
-		"throttled":      {throttledReply, answer(left(two), generationItem, item(one, "revision", 6)), throttledReply, answer("", item(two, "revision", 6))},
+		"an item":                   {answer(left(two), generationItem, item(one, "revision", 6)), answer(left(two)), answer("", item(two, "revision", 6))},
+		"the statetable.Generation": {answer(left(key{statetable.Generation, statetable.Generation}), item(one, "revision", 6), item(two, "revision", 6)), answer("", generationItem)},
+		"all":                       {answer(left(one, two, key{statetable.Generation, statetable.Generation})), answer("", item(one, "revision", 6), item(two, "revision", 6), generationItem)},
+		"throttled":                 {throttledReply, answer(left(two), generationItem, item(one, "revision", 6)), throttledReply, answer("", item(two, "revision", 6))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,7 +288,7 @@ func TestUnprocessedKeys(t *testing.T) {
 func TestNewer(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	s.put(item(key{generation, generation}, "epoch", epoch))
+	s.put(item(key{statetable.Generation, statetable.Generation}, "epoch", epoch))
 	s.put(item(one, "revision", 5))
 	id := contracts.InsightID{Pk: "insight#stu_4532", Sk: "2026-11-22T10:00:00.123Z"}
 	insight := key{"acme#insight#1", id.Sk + "/" + id.Pk}
@@ -339,7 +340,7 @@ func TestEventsOfOneEntity(t *testing.T) {
 func TestManyEvents(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	s.put(item(key{generation, generation}, "epoch", epoch))
+	s.put(item(key{statetable.Generation, statetable.Generation}, "epoch", epoch))
 	var events []Event
 	var want []bool
 	for i := range 250 {
@@ -358,7 +359,7 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
-// A table that was restored has no generation until somebody writes: nothing can be said.
+// A table that was restored has no statetable.Generation until somebody writes: nothing can be said.
 func TestTableWithoutGeneration(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

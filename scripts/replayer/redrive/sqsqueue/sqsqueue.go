@@ -4,18 +4,15 @@ package sqsqueue
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/iops-dashboard/live/scripts/replayer/awsfault"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
 )
 
@@ -41,7 +38,7 @@ func (q queue) Receive(ctx context.Context, limit int, hold time.Duration) ([]re
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
 	if err != nil {
-		return nil, classify("receive", err)
+		return nil, awsfault.SQS.Classify("receive", err)
 	}
 	messages := make([]redrive.Message, len(output.Messages))
 	for i, m := range output.Messages {
@@ -68,7 +65,7 @@ func (q queue) Send(ctx context.Context, entries []redrive.Entry) (map[int]redri
 	}
 	output, err := q.client.SendMessageBatch(ctx, input)
 	if err != nil {
-		return nil, classify("send", err)
+		return nil, awsfault.SQS.Classify("send", err)
 	}
 	// What the answer does not name at all is not confirmed either.
 	failed := make(map[int]redrive.Failure)
@@ -97,7 +94,7 @@ func (q queue) Delete(ctx context.Context, messages []redrive.Message) (map[stri
 	}
 	output, err := q.client.DeleteMessageBatch(ctx, input)
 	if err != nil {
-		return nil, classify("delete", err)
+		return nil, awsfault.SQS.Classify("delete", err)
 	}
 	failed := unnamed(messages)
 	for _, entry := range output.Successful {
@@ -118,7 +115,7 @@ func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Dura
 	}
 	output, err := q.client.ChangeMessageVisibilityBatch(ctx, input)
 	if err != nil {
-		return nil, classify("change the visibility", err)
+		return nil, awsfault.SQS.Classify("change the visibility", err)
 	}
 	failed := unnamed(messages)
 	for _, entry := range output.Successful {
@@ -152,7 +149,7 @@ func (q queue) Depth(ctx context.Context) (visible, hidden int, err error) {
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
 	}})
 	if err != nil {
-		return 0, 0, classify("count messages", err)
+		return 0, 0, awsfault.SQS.Classify("count messages", err)
 	}
 	number := func(name types.QueueAttributeName) int {
 		n, wrong := strconv.Atoi(output.Attributes[string(name)])
@@ -207,43 +204,3 @@ func value(a redrive.Attribute) types.MessageAttributeValue {
 }
 
 func binary(kind string) bool { return kind == "Binary" || strings.HasPrefix(kind, "Binary.") }
-
-// denied are the codes that fail all calls until somebody mends it, by their end.
-var denied = []string{
-	"AccessDenied", "AccessDeniedException", "NonExistentQueue", "QueueDoesNotExist", "InvalidAddress", "InvalidSecurity", "OptInRequired",
-	"ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId", "InvalidSignatureException",
-	"MissingAuthenticationToken", "SignatureDoesNotMatch", "UnrecognizedClientException",
-}
-
-// throttled are codes of a 4xx that heals by itself.
-var throttled = []string{
-	"Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "OverLimit", "KmsThrottled", "RequestExpired",
-}
-
-// classify marks the errors of the SDK for the engine.
-func classify(op string, err error) error {
-	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	is := func(codes []string) bool {
-		code := api.ErrorCode()
-		code = code[strings.LastIndexByte(code, '.')+1:]
-		for _, c := range codes {
-			if code == c {
-				return true
-			}
-		}
-		return false
-	}
-	answer, _ := errors.AsType[*awshttp.ResponseError](err)
-	switch {
-	case is(denied):
-		return fmt.Errorf("%s: %w: %w", op, redrive.ErrDenied, err)
-	case is(throttled):
-	case answer != nil && answer.HTTPStatusCode() >= http.StatusBadRequest && answer.HTTPStatusCode() < http.StatusInternalServerError,
-		api.ErrorFault() == smithy.FaultClient:
-		return fmt.Errorf("%s: %w: %w", op, redrive.ErrRefused, err)
-	}
-	return fmt.Errorf("%s: %w", op, err)
-}
