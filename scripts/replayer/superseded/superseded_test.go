@@ -259,10 +259,10 @@ func TestInterrupted(t *testing.T) {
 func TestUnprocessedKeys(t *testing.T) {
 	t.Parallel()
 	for name, replies := range map[string][]reply{
-		"an item":                   {answer(left(two), generationItem, item(one, "revision", 6)), answer(left(two)), answer("", item(two, "revision", 6))},
-		"the statetable.Generation": {answer(left(key{statetable.Generation, statetable.Generation}), item(one, "revision", 6), item(two, "revision", 6)), answer("", generationItem)},
-		"all":                       {answer(left(one, two, key{statetable.Generation, statetable.Generation})), answer("", item(one, "revision", 6), item(two, "revision", 6), generationItem)},
-		"throttled":                 {throttledReply, answer(left(two), generationItem, item(one, "revision", 6)), throttledReply, answer("", item(two, "revision", 6))},
+		"an item":        {answer(left(two), generationItem, item(one, "revision", 6)), answer(left(two)), answer("", item(two, "revision", 6))},
+		"the generation": {answer(left(key{statetable.Generation, statetable.Generation}), item(one, "revision", 6), item(two, "revision", 6)), answer("", generationItem)},
+		"all":            {answer(left(one, two, key{statetable.Generation, statetable.Generation})), answer("", item(one, "revision", 6), item(two, "revision", 6), generationItem)},
+		"throttled":      {throttledReply, answer(left(two), generationItem, item(one, "revision", 6)), throttledReply, answer("", item(two, "revision", 6))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -359,7 +359,7 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
-// A table that was restored has no statetable.Generation until somebody writes: nothing can be said.
+// A table that was restored has no generation until somebody writes: nothing can be said.
 func TestTableWithoutGeneration(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
