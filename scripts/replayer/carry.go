@@ -214,7 +214,7 @@ func (p *progress) say(now redrive.Progress) {
 	case now.Pause != "":
 		line += "; " + now.Pause
 	case now.ETA >= 0:
-		line += fmt.Sprintf(", %s left", now.ETA.Round(time.Second))
+		line += fmt.Sprintf(", %s to go", now.ETA.Round(time.Second))
 	}
 	if p.terminal {
 		fmt.Fprintf(p.out, "\r\x1b[K%s", line)

@@ -136,6 +136,10 @@ func (d *desk) lay(w world, said conditions, most int) error {
 		if err == nil && l.Fate == redrive.Skip || ctx.Err() != nil {
 			return
 		}
+		if l.foreign {
+			fmt.Fprintf(w.errs, "replay: %s is not edited: %s\n", m.ID, l.Why)
+			return
+		}
 		if err == nil && len(d.originals) == most {
 			err = outcome{refused, fmt.Sprintf("more than %d match: choose fewer, or allow more with --most", most)}
 		}
@@ -261,7 +265,8 @@ func (d *desk) take(w world) (edits map[string]redrive.Message, why string, err 
 		if before == after {
 			return nil
 		}
-		_, err := fmt.Fprintln(w.out, colourless(udiff.Unified("as it is", "as it would be sent", before, after)))
+		id := strings.TrimSuffix(filepath.Base(path), ".json")
+		_, err := fmt.Fprintln(w.out, colourless(udiff.Unified(id+" as it is", id+" as it would be sent", before, after)))
 		return err
 	})
 	for id, m := range edits {

@@ -585,6 +585,119 @@ func TestKilledBetweenSendingAndDeleting(t *testing.T) {
 	}
 }
 
+// Where a part of a batch is refused, that part is left, and all else is moved: others lose it, or send all of it again.
+func TestAPartIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newShard(t, 10)
+	for i := range 12 {
+		s.send(s.dlq, event(fmt.Sprintf("stu_%d", i)), nil)
+	}
+	target, err := url.Parse(server.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".SendMessageBatch") {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		var batch struct {
+			QueueUrl string
+			Entries  []map[string]any
+		}
+		if err := json.NewDecoder(r.Body).Decode(&batch); err != nil {
+			t.Error(err)
+		}
+		var kept []map[string]any
+		var refused []map[string]any
+		for _, e := range batch.Entries {
+			if strings.Contains(fmt.Sprint(e["MessageBody"]), "stu_7") {
+				refused = append(refused, map[string]any{"Id": e["Id"], "Code": "InvalidMessageContents", "SenderFault": true})
+			} else {
+				kept = append(kept, e)
+			}
+		}
+		answer := map[string]any{"Successful": []any{}, "Failed": refused}
+		if len(kept) > 0 {
+			body, _ := json.Marshal(map[string]any{"QueueUrl": batch.QueueUrl, "Entries": kept})
+			request, _ := http.NewRequestWithContext(r.Context(), http.MethodPost, server.url, bytes.NewReader(body))
+			request.Header = r.Header.Clone()
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer response.Body.Close()
+			if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+				t.Error(err)
+			}
+			answer["Failed"] = refused
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(front.Close)
+	c := s.command("replay", s.short, "--all", "--confirm")
+	c.Env = append(c.Env, "AWS_ENDPOINT_URL_SQS="+front.URL)
+	out, err := c.CombinedOutput()
+	if code := c.ProcessState.ExitCode(); code != left {
+		t.Errorf("ended with %d, %v", code, err)
+	}
+	contains(t, string(out), "12 matched: 11 sent, 11 deleted, 1 left, of them 1 that cannot be sent", "failed: InvalidMessageContents")
+	s.wantDepths("a part was refused", 1, 11)
+	for _, m := range s.all(s.dlq) {
+		contains(t, *m.Body, "stu_7")
+	}
+}
+
+// recorded answers as SQS did, by the end of the action's name; of several answers one after the other.
+func recorded(t *testing.T, answers map[string][]string) string {
+	t.Helper()
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		all := answers[action]
+		if len(all) == 0 {
+			t.Errorf("nobody expects %s", action)
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if len(all) > 1 {
+			answers[action] = all[1:]
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = w.Write([]byte(all[0]))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// The servers of one machine have no move tasks: SQS's answers are recorded.
+func TestSQSMovesTheWholeQueue(t *testing.T) {
+	t.Parallel()
+	s := newShard(t, 11)
+	const task = `"TaskHandle":"h","SourceArn":"arn:aws:sqs:us-east-1:000000000000:iops-dashboard-fanout-11-dlq","StartedTimestamp":1795000000000`
+	url := recorded(t, map[string][]string{
+		"GetQueueUrl":          {`{"QueueUrl":"http://sqs/000000000000/iops-dashboard-fanout-11-dlq"}`},
+		"GetQueueAttributes":   {`{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:iops-dashboard-fanout-11-dlq"}}`, `{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:iops-dashboard-fanout-11"}}`},
+		"StartMessageMoveTask": {`{"TaskHandle":"h"}`},
+		"ListMessageMoveTasks": {
+			`{"Results":[]}`,
+			`{"Results":[{"Status":"COMPLETED",` + task + `,"ApproximateNumberOfMessagesMoved":7,"ApproximateNumberOfMessagesToMove":7}]}`,
+		},
+	})
+	c := s.command("replay", s.short, "--native", "--all", "--confirm")
+	c.Env = append(c.Env, "AWS_ENDPOINT_URL_SQS="+url)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	contains(t, string(out), "SQS moved about 7 of 7 from iops-dashboard-fanout-11-dlq to iops-dashboard-fanout-11")
+}
+
 // inspect, interrupted, hides nothing.
 func TestInterruptedInspectGivesBack(t *testing.T) {
 	t.Parallel()

@@ -141,6 +141,7 @@ type letter struct {
 	deadletter.Letter
 	redrive.Decision
 	message redrive.Message // as its target would get it: conditions hold of it, and it is edited
+	foreign bool            // it belongs elsewhere, whatever it says
 }
 
 // read opens a message. An error is of whatever must be asked for that.
@@ -156,6 +157,7 @@ func (p place) read(ctx context.Context, m redrive.Message) (l letter, err error
 	l.Decision = redrive.Decision{Fate: redrive.Replay, Message: &l.message}
 	switch {
 	case p.Foreign(m):
+		l.foreign = true
 		l.Decision = keep("it came from another queue than " + p.Target)
 	case errors.Is(broken, deadletter.ErrNewer):
 		l.Decision = keep(broken.Error())
@@ -176,6 +178,7 @@ func (p place) readQuarantined(m redrive.Message) (l letter) {
 	case err != nil:
 		l.Decision = keep(err.Error())
 	case p.origin == nil && !item.Record:
+		l.foreign = true
 		l.Decision = keep("it is a dead letter of " + cmp.Or(item.From, "an unknown queue") + ": --from is for those")
 	case p.origin != nil && (item.Record || item.From != "" && item.From != p.origin.Target): // it may have had no room to say it
 		l.Decision = redrive.Decision{Fate: redrive.Skip}

@@ -18,8 +18,8 @@ const (
 	MaxHeld = 20_000
 	// longest is below the 12 hours after its first receive at which SQS shows a message again in any case.
 	longest = 11 * time.Hour
-	// callTimeout bounds a call, the SDK's retries included.
-	callTimeout = 30 * time.Second
+	// callTimeout bounds a call, the SDK's retries included: more than the 30 s that a function of ours may take.
+	callTimeout = 45 * time.Second
 	// empties is how many receives without a message end a queue. A long poll asks all servers of SQS; the second
 	// is for what came back meanwhile.
 	empties = 2
