@@ -18,7 +18,7 @@ type how struct {
 	Limit   int           `help:"No more than so many."`
 	Confirm bool          `help:"Do it. Without: say what would be done."`
 	All     bool          `help:"Wanted besides --confirm where neither a condition nor a limit is given."`
-	Rate    float64       `default:"50" help:"Messages a second, at most."`
+	Rate    *float64      `help:"Messages a second, at most. Defaults to 50."`
 	Hold    time.Duration `default:"2m" help:"How long messages are hidden at a time: what a killed run had shows again after that."`
 	JSON    bool          `name:"json" help:"Write the result as JSON."`
 }
@@ -31,7 +31,7 @@ func (h how) refuse(chosen bool) string {
 		return "--all is for a run without conditions and limit, and this one has some"
 	case h.Confirm && !chosen && !h.All:
 		return "this would take all that rests there: add --all if that is wanted, or a condition; without --confirm it says how many there are"
-	case h.Limit < 0 || !(h.Rate >= 1 && h.Rate <= 1000): // NaN, too
+	case h.Limit < 0 || !rated(h.Rate):
 		return "--limit is not negative, and --rate is 1 to 1000"
 	case h.Hold < time.Second || h.Hold > time.Hour:
 		return "--hold is 1s to 1h"
@@ -39,22 +39,34 @@ func (h how) refuse(chosen bool) string {
 	return ""
 }
 
+// rated reports whether a rate may be asked for, if one is.
+func rated(rate *float64) bool { return rate == nil || *rate >= 1 && *rate <= 1000 } // which NaN is not
+
+// rateOr is the rate that is asked for, or else another.
+func rateOr(rate *float64, other float64) float64 {
+	if rate == nil {
+		return other
+	}
+	return *rate
+}
+
 // job is a run in words.
 type job struct {
 	how
 	from, to string
+	chosen   bool                        // by a condition or a limit
 	archive  string                      // the folder, if it has one
 	again    string                      // how to go on with it when it is interrupted or killed
-	sums     func(redrive.Result) string // says what it did; nil: of messages
+	sums     func(redrive.Result) string // says what it did, or would do; nil: of messages
 }
 
-// carry carries a plan out, and says so.
-func (w world) carry(p redrive.Plan, j job, chosen *filter.Filter) error {
-	p.By, p.Rate, p.Hold, p.DryRun = whoami(), j.Rate, j.Hold, !j.Confirm
+// carry carries a plan out, and says so. The error says how the program ends.
+func (w world) carry(p redrive.Plan, j job, chosen *filter.Filter) (redrive.Result, error) {
+	p.By, p.Rate, p.Hold, p.DryRun = whoami(), rateOr(j.Rate, redrive.DefaultRate), j.Hold, !j.Confirm
 	line := &progress{out: w.errs, terminal: w.terminal}
 	p.Progress = line.say
 	if j.Confirm {
-		fmt.Fprintf(w.errs, "run %s: %s → %s, at most %g a second; %s\n", p.Run, j.from, j.to, j.Rate, p.Log.Path())
+		fmt.Fprintf(w.errs, "run %s: %s → %s, at most %g a second; %s\n", p.Run, j.from, j.to, p.Rate, p.Log.Path())
 	}
 	why := reasons{}
 	if p.DryRun {
@@ -64,13 +76,13 @@ func (w world) carry(p redrive.Plan, j job, chosen *filter.Filter) error {
 	line.end()
 	told(w, chosen)
 	if err := j.report(w.out, p, r); err != nil {
-		return err
+		return r, err
 	}
 	if !p.DryRun {
 		_ = redrive.Audit(w.runs, p.Run, why.note) // it was written a moment ago; else history says what is wrong with it
 	}
 	why.write(w.errs)
-	return j.judge(p, r, err)
+	return r, j.judge(p, r, err)
 }
 
 // reasons are why messages do not go where they belong, and of which.
@@ -88,6 +100,14 @@ func (all reasons) listen(decide func(context.Context, redrive.Message) (redrive
 
 // note notes a line of the log.
 func (all reasons) note(l redrive.Line) {
+	switch l.Outcome {
+	case redrive.Began: // what is still so is said again
+		clear(all)
+	case redrive.Sent, redrive.Quarantined, redrive.Archived: // a failure before that is over
+		for _, ids := range all {
+			delete(ids, l.ID)
+		}
+	}
 	how := map[redrive.Outcome]string{
 		redrive.Kept: "left", redrive.Failed: "failed", redrive.Quarantined: "to the quarantine", redrive.Archived: "archived",
 	}[l.Outcome]
@@ -105,7 +125,9 @@ func (all reasons) note(l redrive.Line) {
 func (all reasons) write(out io.Writer) {
 	counts := map[string]int{}
 	for text, ids := range all {
-		counts[text] = len(ids)
+		if len(ids) > 0 {
+			counts[text] = len(ids)
+		}
 	}
 	for i, g := range groups(counts) {
 		if i == shown {
@@ -146,17 +168,17 @@ func (j job) report(out io.Writer, p redrive.Plan, r redrive.Result) error {
 		elsewhere = fmt.Sprintf("; about %d were hidden by somebody else when it began, and not looked at", r.Elsewhere)
 	}
 	var err error
-	if p.DryRun {
-		again := "--confirm does it"
-		if j.All {
-			again = "--all --confirm does it"
+	if j.sums != nil {
+		_, err = fmt.Fprintln(out, j.sums(r))
+	} else if p.DryRun {
+		again := "--all --confirm does it"
+		if j.chosen {
+			again = "--confirm does it"
 		}
 		if r.Failed > 0 {
 			besides += fmt.Sprintf(", %d cannot", r.Failed)
 		}
 		_, err = fmt.Fprintf(out, "%d would be sent from %s to %s%s; %d do not match%s\nNothing was sent: %s.\n", r.Matched, j.from, j.to, besides, r.Skipped, elsewhere, again)
-	} else if j.sums != nil {
-		_, err = fmt.Fprintln(out, j.sums(r))
 	} else {
 		_, err = fmt.Fprintf(out, "%d matched: %d sent%s, %d deleted, %d left, of them %d that cannot be sent; %d do not match%s\n",
 			r.Matched, r.Sent, besides, r.Deleted, r.Left, r.Failed, r.Skipped, elsewhere)
@@ -167,7 +189,7 @@ func (j job) report(out io.Writer, p redrive.Plan, r redrive.Result) error {
 // judge says how the program ends.
 func (j job) judge(p redrive.Plan, r redrive.Result, err error) error {
 	again := ""
-	if j.Confirm && p.Log.Begin().Run != "" {
+	if r.Why != "" && j.Confirm { // it began
 		again = "; to go on: " + j.again
 	}
 	switch {
@@ -177,6 +199,8 @@ func (j job) judge(p redrive.Plan, r redrive.Result, err error) error {
 		return outcome{left, r.Why + again}
 	case r.Matched+r.Quarantined+r.Archived+r.Left+r.Failed == 0:
 		return outcome{nothing, "nothing matched"}
+	case !j.Confirm && r.Matched+r.Quarantined+r.Archived == 0:
+		return outcome{left, "none of these can be sent"}
 	case j.Confirm && r.Left > 0:
 		return outcome{left, fmt.Sprintf("why some are left: scripts/replay history %s", p.Run)}
 	}
@@ -186,7 +210,7 @@ func (j job) judge(p redrive.Plan, r redrive.Result, err error) error {
 // told warns of messages at which jq failed.
 func told(w world, chosen *filter.Filter) {
 	if n, first := chosen.Failed(); n > 0 {
-		fmt.Fprintf(w.errs, "replay: --jq failed at %d messages, which so do not match: %s\n", n, printable(first))
+		fmt.Fprintf(w.errs, "replay: --jq failed at %d messages, which so do not match; the first is %s\n", n, printable(first))
 	}
 }
 

@@ -18,7 +18,7 @@ type where struct {
 }
 
 type stage struct {
-	Stage string `default:"prod" help:"The stage, where a queue or a table is named in short."`
+	Stage string `help:"The stage, where it is not prod. The full name of a queue tells it."`
 	From  string `placeholder:"QUEUE" help:"In the quarantine: the dead letters that a replay put there, which come from this queue, as fanout-0."`
 }
 
@@ -57,7 +57,7 @@ func (w which) conditions(now time.Time) (conditions, error) {
 	}{{"--since", w.Since, &c.Since}, {"--until", w.Until, &c.Until}} {
 		at, err := instant(t.option, t.text, now)
 		if err != nil {
-			return c, err
+			return c, outcome{refused, err.Error()}
 		}
 		if !at.IsZero() {
 			at = at.UTC()
@@ -75,7 +75,11 @@ func (c conditions) filter() (*filter.Filter, error) {
 	if c.Until != nil {
 		o.Until = *c.Until
 	}
-	return filter.New(o)
+	f, err := filter.New(o)
+	if err != nil {
+		return nil, outcome{refused, err.Error()}
+	}
+	return f, nil
 }
 
 func (c conditions) text() string {

@@ -29,10 +29,10 @@ type edit struct {
 	where `embed:""`
 	which `embed:""`
 
-	Set     string  `placeholder:"PROGRAM" help:"A jq program that changes a file as export writes it. Without: $VISUAL or $EDITOR is opened."`
-	Most    int     `default:"20" help:"Refuse to edit more than so many at a time."`
-	Confirm bool    `help:"With --set: send what was changed. Without: show it."`
-	Rate    float64 `default:"50" help:"Messages a second, at most."`
+	Set     string   `placeholder:"PROGRAM" help:"A jq program that changes a file as export writes it. Without: $VISUAL or $EDITOR is opened."`
+	Most    int      `default:"20" help:"Refuse to edit more than so many at a time."`
+	Confirm bool     `help:"With --set: send what was changed. Without: show it."`
+	Rate    *float64 `help:"Messages a second, at most. Defaults to 50."`
 }
 
 // Help is shown with --help.
@@ -54,12 +54,18 @@ func (c edit) Run(w world) (err error) {
 	switch {
 	case c.which == which{} && c.From == "":
 		return outcome{refused, "which messages? Give a condition, as --entity or --id"}
-	case c.Most < 1 || c.Most > 1000 || !(c.Rate >= 1 && c.Rate <= 1000):
+	case c.Most < 1 || c.Most > 1000 || !rated(c.Rate):
 		return outcome{refused, "--most is 1 to 1000, and --rate, too"}
 	case interactive && c.Confirm:
 		return outcome{refused, "with an editor it is asked before anything is sent: --confirm is for --set"}
 	case interactive && !w.terminal:
 		return outcome{refused, "there is no terminal for an editor: change them with --set"}
+	}
+	var program *filter.Program
+	if !interactive {
+		if program, err = filter.Compile(c.Set); err != nil {
+			return outcome{refused, "--set: " + err.Error()}
+		}
 	}
 	said, err := c.conditions(time.Now())
 	if err != nil {
@@ -73,21 +79,27 @@ func (c edit) Run(w world) (err error) {
 	if err != nil {
 		return err
 	}
+	p.named = c.ID
 	d := desk{run: redrive.NewRun(time.Now()), place: p}
 	d.files = newFolder(filepath.Join(w.runs, d.run+".edit"))
-	defer func() { err = errors.Join(err, d.close()) }()
+	defer func() { err = errors.Join(err, d.close(w, interactive && err != nil)) }()
 	if err := d.lay(w, said, c.Most); err != nil {
 		return err
 	}
 	if interactive {
 		err = d.open(w)
 	} else {
-		err = d.set(w.ctx, c.Set)
+		err = d.set(w.ctx, program)
 	}
 	if err != nil {
 		return err
 	}
 	edits, refusedWhy, err := d.take(w)
+	for interactive && err != nil && w.ctx.Err() == nil && w.yes(err.Error()+"\nOpen them again?") {
+		if err = d.open(w); err == nil {
+			edits, refusedWhy, err = d.take(w)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -102,7 +114,7 @@ func (c edit) Run(w world) (err error) {
 		fmt.Fprintf(w.out, "%d would be sent to %s\nNothing was sent: --confirm sends them.\n", len(edits), p.owner().Target)
 		return nil
 	}
-	err = d.send(w, said, edits, how{Confirm: true, Rate: c.Rate})
+	err = d.send(w, said, edits, how{Confirm: true, Rate: c.Rate, Hold: redrive.DefaultHold})
 	if err == nil && refusedWhy != "" {
 		err = outcome{left, refusedWhy}
 	}
@@ -115,11 +127,18 @@ type desk struct {
 	place     place
 	files     *folder                    // as they are sent
 	originals map[string]redrive.Message // by id, as they rest
+	about     map[string]dirqueue.About  // by id
 	before    map[string]string          // by id, the file as it was
 }
 
-func (d *desk) close() error {
-	return errors.Join(d.files.Close(), os.RemoveAll(d.files.path))
+// close takes the files away, unless there is work in them.
+func (d *desk) close(w world, keep bool) error {
+	err := d.files.Close()
+	if _, missing := os.Stat(d.files.path); keep && missing == nil {
+		fmt.Fprintf(w.errs, "replay: what you wrote is in %s; it holds data of your users, so delete it when it is not wanted\n", d.files.path)
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(d.files.path))
 }
 
 // lay writes a file for each message that matches.
@@ -128,10 +147,10 @@ func (d *desk) lay(w world, said conditions, most int) error {
 	if err != nil {
 		return err
 	}
-	d.originals, d.before = map[string]redrive.Message{}, map[string]string{}
+	d.originals, d.about, d.before = map[string]redrive.Message{}, map[string]dirqueue.About{}, map[string]string{}
 	ctx, stop := context.WithCancelCause(w.ctx)
 	defer stop(nil)
-	_, _, err = redrive.Look(ctx, d.place.source(), redrive.MaxHeld, func(m redrive.Message) {
+	_, more, err := redrive.Look(ctx, d.place.source(), redrive.MaxHeld, func(m redrive.Message) {
 		l, err := d.place.decide(ctx, m, chosen, nil)
 		if err == nil && l.Fate == redrive.Skip || ctx.Err() != nil {
 			return
@@ -145,7 +164,7 @@ func (d *desk) lay(w world, said conditions, most int) error {
 		}
 		if err == nil {
 			d.files.knows(m, d.place, l)
-			d.originals[m.ID] = m
+			d.originals[m.ID], d.about[m.ID] = m, d.files.about[m.ID]
 			var failed map[int]redrive.Failure
 			failed, err = d.files.Send(ctx, []redrive.Entry{{ID: m.ID, Body: l.message.Body, Trace: l.message.Trace, Attributes: l.message.Attributes}})
 			if f, bad := failed[0]; bad {
@@ -164,6 +183,8 @@ func (d *desk) lay(w world, said conditions, most int) error {
 		return cause
 	case err != nil:
 		return err
+	case len(d.originals) == 0 && more:
+		return outcome{left, fmt.Sprintf("none of the %d that can be looked at in one go matches, and more rest there", redrive.MaxHeld)}
 	case len(d.originals) == 0:
 		return outcome{nothing, "nothing matched"}
 	}
@@ -193,11 +214,7 @@ func (d *desk) each(visit func(path string, text []byte) error) error {
 }
 
 // set changes each file with a jq program.
-func (d *desk) set(ctx context.Context, text string) error {
-	program, err := filter.Compile(text)
-	if err != nil {
-		return fmt.Errorf("--set: %w", err)
-	}
+func (d *desk) set(ctx context.Context, program *filter.Program) error {
 	return d.each(func(path string, text []byte) error {
 		document, err := parse(text)
 		if err != nil {
@@ -208,7 +225,7 @@ func (d *desk) set(ctx context.Context, text string) error {
 			return fmt.Errorf("--set: %w", err)
 		}
 		written, err := gojq.Marshal(changed)
-		if err != nil {
+		if err != nil || plain(written) == plain(text) { // it would only be in another order
 			return err
 		}
 		return os.WriteFile(path, written, 0o600)
@@ -226,9 +243,12 @@ func parse(text []byte) (document any, err error) {
 func (d *desk) open(w world) error {
 	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
 	return d.each(func(path string, _ []byte) error {
-		cmd := exec.CommandContext(w.ctx, "sh", "-c", editor+` "$1"`, "sh", path) // an editor may have arguments
+		cmd := exec.Command("sh", "-c", editor+` "$1"`, "sh", path) // an editor may have arguments
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		if err := cmd.Run(); err != nil {
+		w.deaf.Store(true) // ctrl-C is the editor's
+		err := cmd.Run()
+		w.deaf.Store(false)
+		if err != nil {
 			return fmt.Errorf("%s: %w", editor, err)
 		}
 		return nil
@@ -328,7 +348,7 @@ func (d *desk) send(w world, said conditions, edits map[string]redrive.Message, 
 		if !ok || m.Body != d.originals[m.ID].Body {
 			return redrive.Decision{}, nil
 		}
-		kept.about[m.ID] = d.files.about[m.ID]
+		kept.about[m.ID] = d.about[m.ID]
 		failed, err := kept.Send(ctx, []redrive.Entry{{ID: m.ID, Body: m.Body, Trace: m.Trace, Attributes: m.Attributes}})
 		if f, bad := failed[0]; bad {
 			return keep("as it was it cannot be kept: " + f.Code), nil
@@ -339,13 +359,29 @@ func (d *desk) send(w world, said conditions, edits map[string]redrive.Message, 
 	if err != nil {
 		return err
 	}
-	return w.carry(plan, job{how: h, from: d.place.Name, to: d.place.owner().Target, again: "the same command, given again"}, chosen)
+	_, err = w.carry(plan, job{
+		how: h, from: d.place.Name, to: d.place.owner().Target, chosen: true, again: "the same command, given again",
+		sums: func(r redrive.Result) string {
+			return fmt.Sprintf("%d sent to %s, %d left; as they were they are kept in %s", r.Sent, d.place.owner().Target, r.Left, kept.path)
+		},
+	}, chosen)
+	return err
 }
 
 // yes asks on the terminal.
 func (w world) yes(question string) bool {
 	fmt.Fprintf(w.errs, "%s [y/N] ", question)
-	var answer string
-	_, _ = fmt.Fscanln(os.Stdin, &answer)
-	return answer == "y" || answer == "Y" || answer == "yes"
+	said := make(chan string, 1)
+	go func() { // it ends with the program, if nobody answers
+		var answer string
+		_, _ = fmt.Fscanln(os.Stdin, &answer)
+		said <- answer
+	}()
+	select {
+	case answer := <-said:
+		return answer == "y" || answer == "Y" || answer == "yes"
+	case <-w.ctx.Done():
+		fmt.Fprintln(w.errs)
+		return false
+	}
 }

@@ -23,7 +23,7 @@ func (w world) archive(run string) *folder { return newFolder(filepath.Join(w.ru
 
 var _ redrive.Sink = (*folder)(nil)
 
-// knows notes what is known of a message besides what is sent.
+// knows notes what is known of a message besides what is sent, until it is.
 func (f *folder) knows(m redrive.Message, p place, l letter) {
 	f.about[m.ID] = dirqueue.About{From: p.Name, To: p.owner().Target, Cause: l.Cause, SentAt: m.SentAt, System: m.System}
 }
@@ -35,7 +35,15 @@ func (f *folder) Send(ctx context.Context, entries []redrive.Entry) (map[int]red
 			return nil, errors.Join(redrive.ErrDenied, err)
 		}
 	}
-	return f.queue.Send(ctx, entries)
+	failed, err := f.queue.Send(ctx, entries)
+	if err == nil {
+		for i, e := range entries {
+			if _, bad := failed[i]; !bad {
+				delete(f.about, e.ID)
+			}
+		}
+	}
+	return failed, err
 }
 
 // Close closes the folder, if there is one.

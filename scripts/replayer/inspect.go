@@ -48,6 +48,8 @@ type report struct {
 	Tenants  []group    `json:"tenants"`
 	Ages     []group    `json:"ages"`
 	Samples  []specimen `json:"samples"`
+
+	hidden error // why some may not be visible again
 }
 
 type group struct {
@@ -83,7 +85,7 @@ func (c inspect) Run(w world) error {
 		return err
 	}
 	if c.Most < 1 || c.Most > redrive.MaxHeld || c.Samples < 0 {
-		return fmt.Errorf("--most is 1 to %d, and --samples 0 or more", redrive.MaxHeld)
+		return outcome{refused, fmt.Sprintf("--most is 1 to %d, and --samples 0 or more", redrive.MaxHeld)}
 	}
 	p, err := w.find(c.Queue, c.stage)
 	if err != nil {
@@ -119,9 +121,10 @@ func (c inspect) Run(w world) error {
 	r.Messages, r.More = n, more
 	r.Causes, r.Types, r.Tenants, r.Ages = groups(causes), groups(types), groups(tenants), groups(bands)
 	interrupted := w.ctx.Err() != nil
-	if err = errors.Join(err, broken); err != nil && !interrupted {
-		return err
+	if !interrupted && broken != nil {
+		return errors.Join(err, broken)
 	}
+	r.hidden = err // some messages, perhaps
 	if c.JSON {
 		err = json.NewEncoder(w.out).Encode(r)
 	} else {
@@ -129,6 +132,8 @@ func (c inspect) Run(w world) error {
 	}
 	told(w, chosen)
 	switch {
+	case r.hidden != nil:
+		return r.hidden
 	case err != nil:
 		return err
 	case interrupted:
@@ -185,7 +190,7 @@ func (r report) write(out io.Writer, now time.Time) error {
 			fmt.Fprintf(&b, "    %q\n", s.Body)
 		}
 	}
-	if r.Messages > 0 {
+	if r.Messages > 0 && r.hidden == nil {
 		fmt.Fprintf(&b, "\nThis look counts as a receive of each of them. All are visible again.\n")
 	}
 	_, err := io.WriteString(out, b.String())

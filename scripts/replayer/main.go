@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -62,8 +63,9 @@ type grammar struct {
 type world struct {
 	ctx       context.Context
 	out, errs io.Writer
-	terminal  bool   // errs is one
-	runs      string // the folder of the run files
+	terminal  bool         // errs is one
+	deaf      *atomic.Bool // while ctrl-C is somebody else's
+	runs      string       // the folder of the run files
 }
 
 // outcome is an error with an exit code. It may have no words, if all was said.
@@ -77,9 +79,9 @@ func (o outcome) Error() string { return o.says }
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var deaf atomic.Bool
+	ctx, stop := heard(&deaf)
 	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second ctrl-C ends it at once
 	var g grammar
 	parser := kong.Must(&g, kong.Name("scripts/replay"), kong.Description(about),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 140}))
@@ -88,7 +90,7 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "replay: %v; --help says what there is\n", err)
 		return failed
 	}
-	w := world{ctx: ctx, out: os.Stdout, errs: os.Stderr, runs: filepath.Join(g.Root, ".local", "replay")}
+	w := world{ctx: ctx, out: os.Stdout, errs: os.Stderr, deaf: &deaf, runs: filepath.Join(g.Root, ".local", "replay")}
 	if info, err := os.Stderr.Stat(); err == nil {
 		w.terminal = info.Mode()&os.ModeCharDevice != 0
 	}
@@ -104,4 +106,27 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "replay:", says)
 	}
 	return code
+}
+
+// heard returns a context that ends with the first ctrl-C that is not somebody else's; the second ends the program at once.
+func heard(deaf *atomic.Bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == os.Interrupt && deaf.Load() {
+					continue
+				}
+				signal.Stop(signals)
+				cancel()
+			case <-ctx.Done():
+				signal.Stop(signals)
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
 )
 
-// native has SQS move the whole queue.
+// native has SQS move the whole queue, each message to where it came from.
 func (c replay) native(w world) error {
 	p, err := w.find(c.Queue, c.stage)
 	if err != nil {
@@ -23,23 +23,14 @@ func (c replay) native(w world) error {
 		return outcome{refused, fmt.Sprintf("SQS moves only what was dead-lettered by a queue of SQS, and %s is not that: replay without --native", p.Name)}
 	}
 	if !c.Confirm {
-		visible, hidden, err := p.source().Depth(w.ctx)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w.out, "about %d would be moved from %s to %s\nNothing was moved: --native --all --confirm does it.\n", visible+hidden, p.Name, p.Target)
-		return err
+		return c.nativeDry(w, p)
 	}
 	source, err := p.arn(w, p.url)
 	if err != nil {
 		return err
 	}
-	target, err := p.arn(w, p.to)
-	if err != nil {
-		return err
-	}
 	line := &progress{out: w.errs, terminal: w.terminal}
-	r, err := movetask.Run(w.ctx, p.queues, movetask.Task{Source: source, Destination: target, Rate: min(int(c.Rate), movetask.MaxRate)}, func(moved, total int) {
+	r, err := movetask.Run(w.ctx, p.queues, movetask.Task{Source: source, Rate: int(rateOr(c.Rate, 0))}, func(moved, total int) {
 		line.say(redrive.Progress{Result: redrive.Result{Sent: moved, Deleted: moved, Matched: total}, Seen: moved, Total: total, ETA: -1})
 	})
 	line.end()
@@ -55,8 +46,27 @@ func (c replay) native(w world) error {
 		return outcome{left, "cancelled: what was moved stays moved"}
 	case r.Moved < r.Total:
 		return outcome{left, "some are left"}
+	case r.Moved == 0:
+		return outcome{nothing, "nothing rests there"}
 	}
 	return nil
+}
+
+func (c replay) nativeDry(w world, p place) error {
+	visible, hidden, err := p.source().Depth(w.ctx)
+	if err != nil {
+		return err
+	}
+	n := visible + hidden
+	if c.JSON {
+		err = json.NewEncoder(w.out).Encode(map[string]any{"source": p.Name, "target": p.Target, "dry_run": true, "messages": n})
+	} else {
+		_, err = fmt.Fprintf(w.out, "about %d would be moved from %s to %s\nNothing was moved: --native --all --confirm does it.\n", n, p.Name, p.Target)
+	}
+	if err == nil && n == 0 {
+		err = outcome{nothing, "nothing rests there"}
+	}
+	return err
 }
 
 func (p place) arn(w world, url string) (string, error) {

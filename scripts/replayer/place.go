@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -42,20 +41,28 @@ func (w world) account() (account, error) {
 type place struct {
 	deadletter.Place
 	account
-	stage  string
+	named  string // an id: only the message of this id is meant
 	url    string // of its queue
 	target redrive.Sink
 	to     string // the target's name, or the URL if it is a queue
 
 	origin     *deadletter.Place // in the quarantine: of whose dead letters it is; nil: of records
 	quarantine redrive.Sink      // nil: this is it, or nothing of it goes there
+
+	quarantineURL string
+
+	forgotten map[string]string // by id of a message, the table whose records nobody has any more
 }
 
 // find finds the place that somebody names, by what it is called or the URL of its queue.
 func (w world) find(named string, s stage) (p place, err error) {
-	p.stage = s.Stage
+	p.forgotten = map[string]string{}
 	if p.Place, err = deadletter.Find(named, s.Stage); err != nil {
 		return p, outcome{refused, err.Error()}
+	}
+	isURL := strings.Contains(named, "://")
+	if isURL && (p.Kind == deadletter.Quarantined || p.Kind == deadletter.GivenUp) {
+		return p, outcome{refused, "name it " + p.Short + ": its records go to the normalizer of the account whose credentials you have, and a URL may be of another"}
 	}
 	if s.From != "" {
 		if p.origin, err = p.from(s); err != nil {
@@ -65,7 +72,7 @@ func (w world) find(named string, s stage) (p place, err error) {
 	if p.account, err = w.account(); err != nil {
 		return p, err
 	}
-	if u, err := url.Parse(named); err == nil && u.Host != "" {
+	if isURL {
 		p.url = named
 	} else if p.url, err = p.address(w.ctx, p.Name, p.Variable); err != nil {
 		return p, err
@@ -81,15 +88,14 @@ func (w world) find(named string, s stage) (p place, err error) {
 	}
 	p.target = sqsqueue.New(p.queues, p.to)
 	if p.Kind != deadletter.Quarantined {
-		q, err := deadletter.Find("quarantine", s.Stage)
+		q, err := deadletter.Find("quarantine", p.Stage)
 		if err != nil {
 			return p, err
 		}
-		url, err := p.beside(w.ctx, q.Name, q.Variable)
-		if err != nil {
+		if p.quarantineURL, err = p.beside(w.ctx, q.Name, q.Variable); err != nil {
 			return p, err
 		}
-		p.quarantine = sqsqueue.New(p.queues, url)
+		p.quarantine = sqsqueue.New(p.queues, p.quarantineURL)
 	}
 	return p, nil
 }
@@ -107,7 +113,7 @@ func (p place) from(s stage) (*deadletter.Place, error) {
 	if p.Kind != deadletter.Quarantined {
 		return nil, fmt.Errorf("--from is for the quarantine, and this is %s", p.Name)
 	}
-	origin, err := deadletter.Find(s.From, s.Stage)
+	origin, err := deadletter.Find(s.From, p.Stage)
 	if err == nil && (origin.Kind == deadletter.Quarantined || origin.Kind == deadletter.GivenUp) {
 		err = fmt.Errorf("--from %s: want the name of a fanout's dead letters, as fanout-0", s.From)
 	}
@@ -180,8 +186,10 @@ func (p place) readQuarantined(m redrive.Message) (l letter) {
 	case p.origin == nil && !item.Record:
 		l.foreign = true
 		l.Decision = keep("it is a dead letter of " + cmp.Or(item.From, "an unknown queue") + ": --from is for those")
-	case p.origin != nil && (item.Record || item.From != "" && item.From != p.origin.Target): // it may have had no room to say it
+	case p.origin != nil && (item.Record || item.From != "" && item.From != p.origin.Target):
 		l.Decision = redrive.Decision{Fate: redrive.Skip}
+	case p.origin != nil && item.From == "" && m.ID != p.named:
+		l.Decision = keep("it had no room to say which queue it belongs to: --id names it, with the queue that you know")
 	case p.origin != nil:
 		// Somebody asks for it by name: it begins anew.
 		delete(l.message.Attributes, redrive.CountAttribute)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/iops-dashboard/live/scripts/replayer/movetask"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
 )
 
@@ -20,7 +21,7 @@ type replay struct {
 	how   `embed:""`
 
 	SkipSuperseded bool   `help:"Archive what is older than what the state table has of its entity."`
-	Native         bool   `help:"Have SQS itself move the whole queue: faster, and without marks, checks and log."`
+	Native         bool   `help:"Have SQS itself move the whole queue, as fast as it likes unless there is a --rate: without marks, checks and log."`
 	Resume         string `placeholder:"RUN" help:"Go on with a run that was interrupted or killed: with its queue, conditions and limit."`
 }
 
@@ -36,7 +37,7 @@ this program stays.
 
 It stands still when a fifth of the latest messages failed, or when dead letters come faster than they go, and stops if that does not
 end. ctrl-C finishes the batch in hand, and makes visible again what was not sent. A run is written down in .local/replay, with a hash of
-each body: --resume goes on with it, also after it was killed. Then what was in flight, a batch, may be sent twice, which is harmless.
+each body: --resume goes on with it, also after it was killed. Then what was in flight, a batch, may be sent twice, and the records of a given-up batch begin anew: that is harmless.
 
     scripts/replay replay fanout-0 --cause unreadable                       say how many would be sent
     scripts/replay replay fanout-0 --entity student/stu_4532 --confirm
@@ -61,6 +62,8 @@ func (c replay) refuse() string {
 		return "to resume a run is to send: add --confirm"
 	case c.Native && (chosen || c.Limit != 0 || c.SkipSuperseded):
 		return "SQS moves the whole queue: --native goes with no condition, no limit and no --skip-superseded"
+	case c.Native && rateOr(c.Rate, 0) > movetask.MaxRate:
+		return fmt.Sprintf("SQS moves %d a second at most: give a lower --rate, or none", movetask.MaxRate)
 	}
 	return c.how.refuse(chosen || c.Resume != "")
 }
@@ -79,11 +82,13 @@ func (c replay) Run(w world) (err error) {
 	} else if _, err := os.Stat(filepath.Join(w.runs, run+".jsonl")); err != nil {
 		return outcome{refused, fmt.Sprintf("there is no run %s in %s; scripts/replay history lists them", run, w.runs)}
 	}
-	log, err := w.log(run, c.Confirm)
-	if err != nil {
-		return err
-	}
+	var log *redrive.Log // of a new run not before it is known to begin
 	defer func() { err = errors.Join(err, log.Close()) }()
+	if c.Resume != "" {
+		if log, err = redrive.Open(w.runs, run); err != nil {
+			return err
+		}
+	}
 	queue, said, err := c.about(log)
 	if err != nil {
 		return err
@@ -96,9 +101,15 @@ func (c replay) Run(w world) (err error) {
 	if err != nil {
 		return err
 	}
+	p.named = said.ID
 	var newer newer
 	if said.SkipSuperseded {
 		if newer, err = p.newer(); err != nil {
+			return err
+		}
+	}
+	if log == nil {
+		if log, err = w.log(run, c.Confirm); err != nil {
 			return err
 		}
 	}
@@ -108,12 +119,23 @@ func (c replay) Run(w world) (err error) {
 	plan.Log, plan.Filter, plan.Limit, plan.Archive = log, said.text(), said.Limit, archive
 	plan.Decide = func(ctx context.Context, m redrive.Message) (redrive.Decision, error) {
 		l, err := p.decide(ctx, m, chosen, newer)
-		archive.knows(m, p, l)
+		if l.Fate == redrive.Archive {
+			archive.knows(m, p, l)
+		}
 		return l.Decision, err
 	}
-	return w.carry(plan, job{
-		how: c.how, from: p.Name, to: p.owner().Target, archive: archive.path, again: fmt.Sprintf("scripts/replay replay --resume %s --confirm", run),
-	}, chosen)
+	j := job{
+		how: c.how, from: p.Name, to: p.owner().Target, chosen: said != conditions{}, archive: archive.path,
+		again: fmt.Sprintf("scripts/replay replay --resume %s --confirm", run),
+	}
+	r, err := w.carry(plan, j, chosen)
+	if len(p.forgotten) == 0 || r.Why != "" {
+		return err
+	}
+	if failed := c.remember(w, p, j); failed != nil || r.Left == len(p.forgotten) {
+		return failed
+	}
+	return err
 }
 
 // log opens the log of a run that is to be done; none of a dry one.
@@ -130,6 +152,9 @@ func (c replay) about(log *redrive.Log) (queue string, said conditions, err erro
 		said, err = c.conditions(time.Now())
 		said.From, said.Limit, said.SkipSuperseded = c.From, c.Limit, c.SkipSuperseded
 		return c.Queue, said, err
+	}
+	if log.Begin().Run == "" {
+		return "", said, outcome{refused, fmt.Sprintf("run %s never began: give the command again", c.Resume)}
 	}
 	if err := json.Unmarshal([]byte(log.Begin().Filter), &said); err != nil {
 		return "", said, fmt.Errorf("run %s cannot be resumed: its conditions cannot be read: %w", c.Resume, err)

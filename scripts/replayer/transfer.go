@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
@@ -57,6 +59,7 @@ func (c export) Run(w world) (err error) {
 	if !c.Move {
 		return c.copy(w, p, files, said)
 	}
+	p.named = c.ID
 	run := redrive.NewRun(time.Now())
 	log, err := w.log(run, c.Confirm)
 	if err != nil {
@@ -75,7 +78,16 @@ func (c export) Run(w world) (err error) {
 			return redrive.Decision{Fate: redrive.Archive, Why: "exported"}, nil
 		},
 	}
-	return w.carry(plan, job{how: c.how, from: p.Name, to: c.Folder, archive: c.Folder, again: "the same command, given again"}, filter)
+	_, err = w.carry(plan, job{
+		how: c.how, from: p.Name, to: c.Folder, again: "the same command, given again",
+		sums: func(r redrive.Result) string {
+			if !c.Confirm {
+				return fmt.Sprintf("%d would be moved from %s into %s\nNothing was moved: --confirm does it.", r.Archived, p.Name, c.Folder)
+			}
+			return fmt.Sprintf("%d moved from %s into %s, %d left", r.Archived, p.Name, c.Folder, r.Left)
+		},
+	}, filter)
+	return err
 }
 
 // copy writes the files, and leaves the messages where they are.
@@ -115,13 +127,14 @@ func (c export) copy(w world, p place, files *folder, said conditions) error {
 	if cause := context.Cause(ctx); cause != nil && w.ctx.Err() == nil {
 		return cause
 	}
-	if err != nil && w.ctx.Err() == nil {
-		return err
-	}
-	fmt.Fprintf(w.out, "%d written into %s; all rest in %s as before\n", written, c.Folder, p.Name)
+	fmt.Fprintf(w.out, "%d written into %s\n", written, c.Folder)
 	switch {
-	case w.ctx.Err() != nil || more:
-		return outcome{left, "not all was looked at; the same command, given again, goes on"}
+	case err != nil: // perhaps some are still hidden
+		return err
+	case w.ctx.Err() != nil:
+		return outcome{left, "interrupted: the same command, given again, goes on"}
+	case more:
+		return outcome{left, fmt.Sprintf("more rest there than the %d that can be looked at in one go: --move makes room", redrive.MaxHeld)}
 	case failed > 0:
 		return outcome{left, fmt.Sprintf("%d are not written", failed)}
 	case written == 0:
@@ -157,9 +170,20 @@ func (c importing) Run(w world) (err error) {
 		return outcome{refused, err.Error()}
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
+	lock, err := os.OpenFile(filepath.Join(c.Folder, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if redrive.Lock(lock) != nil {
+		return outcome{refused, "another import of " + c.Folder + " goes on: both would send all of it"}
+	}
 	named, err := whose(w.ctx, files)
 	if err != nil {
 		return err
+	}
+	if strings.Contains(named, "://") {
+		return outcome{refused, "a file names the queue that it is of by a URL, which may be of any account: want its name"}
 	}
 	p, err := w.find(named, c.stage)
 	if err != nil {
@@ -188,15 +212,19 @@ func (c importing) Run(w world) (err error) {
 			return keep("it is of " + about.From + ": a folder is for one queue"), nil
 		}
 		l, err := p.decide(ctx, m, chosen, nil)
-		if err == nil && about.Edited && l.Fate == redrive.Replay {
+		switch {
+		case err != nil || !about.Edited || l.Fate != redrive.Replay:
+		case l.Messages != nil:
+			l.Decision = keep("it stands for records that are elsewhere: what it says cannot be edited")
+		default:
 			l.Decision = edited(l.message)
 		}
 		return l.Decision, err
 	}
-	err = w.carry(plan, job{how: c.how, from: c.Folder, to: p.owner().Target, again: "the same command, given again"}, chosen)
+	_, err = w.carry(plan, job{how: c.how, from: c.Folder, to: p.owner().Target, chosen: true, again: "the same command, given again"}, chosen)
 	broken := files.Broken()
 	for _, b := range broken {
-		fmt.Fprintf(w.errs, "replay: %v\n", b)
+		fmt.Fprintf(w.errs, "replay: %s\n", printable(b.Error()))
 	}
 	if len(broken) > 0 && err == nil {
 		err = outcome{left, fmt.Sprintf("%d files cannot be read", len(broken))}
@@ -210,8 +238,11 @@ func whose(ctx context.Context, files *dirqueue.Queue) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if broken := files.Broken(); len(messages) == 0 && len(broken) > 0 {
+		return "", outcome{left, printable(errors.Join(broken...).Error())}
+	}
 	if len(messages) == 0 {
-		return "", outcome{nothing, errors.Join(append(files.Broken(), errors.New("nothing is in it that could be sent"))...).Error()}
+		return "", outcome{nothing, "nothing is in it"}
 	}
 	defer func() { _, _ = files.Hide(ctx, messages, 0) }()
 	return cmp.Or(files.About(messages[0]).From, "a queue that its file does not name"), nil

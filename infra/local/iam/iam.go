@@ -103,7 +103,8 @@ func (a *Authority) allow(calls []Call) (denied *Call) {
 }
 
 // Withdraw takes an action away from a caller, whatever it is on, until restore is called: the mistake that many outages
-// begin with. What is refused for that is not among [Authority.Denied].
+// begin with. What is refused for that is not among [Authority.Denied]. It does not nest: of an action that was taken away
+// twice, the first restore gives it back.
 func (a *Authority) Withdraw(caller, action string) (restore func()) {
 	c := Call{Caller: caller, Action: action}
 	a.withdrawn.Store(c, true)

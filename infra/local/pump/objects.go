@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -65,6 +66,9 @@ func (s DirectoryStore) get(key string) ([]byte, time.Time, error) {
 		return nil, time.Time{}, fs.ErrNotExist
 	}
 	file, err := os.OpenInRoot(s.Directory, key)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) { // below a document, or longer than any name
+		return nil, time.Time{}, fs.ErrNotExist
+	}
 	if err != nil {
 		return nil, time.Time{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -118,6 +119,8 @@ func TestObjectsServesNothingElse(t *testing.T) {
 		{"GET", "/" + bucket + "/../outside", 404, "NoSuchKey"},
 		{"GET", "/" + bucket + "/aws/../../outside", 404, "NoSuchKey"},
 		{"GET", "/" + bucket + "/" + home + "/outside", 404, "NoSuchKey"},
+		{"GET", "/" + bucket + "/" + givenUp + "/below", 404, "NoSuchKey"},        // a document is no folder
+		{"GET", "/" + bucket + "/" + strings.Repeat("k", 1000), 404, "NoSuchKey"}, // longer than a name of a file may be
 		{"GET", "/" + bucket + "/.", 404, "NoSuchKey"},
 		{"GET", "/" + bucket + "//" + givenUp, 404, "NoSuchKey"}, // another key to S3
 		{"GET", "/" + bucket + "/aws/./" + givenUp[len("aws/"):], 404, "NoSuchKey"},

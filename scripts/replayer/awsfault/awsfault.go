@@ -37,7 +37,10 @@ var common = Codes{
 // SQS and DynamoDB have codes of their own.
 var (
 	SQS = Codes{
-		Denied: []string{"NonExistentQueue", "QueueDoesNotExist", "InvalidAddress", "InvalidSecurity"},
+		Denied: []string{
+			"NonExistentQueue", "QueueDoesNotExist", "InvalidAddress", "InvalidSecurity",
+			"KmsAccessDenied", "KmsDisabled", "KmsInvalidKeyUsage", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired",
+		},
 		Passes: []string{"RequestThrottled", "OverLimit", "KmsThrottled"},
 	}
 	DynamoDB = Codes{

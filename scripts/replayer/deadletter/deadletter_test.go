@@ -48,20 +48,28 @@ func TestFindsAPlaceByAnyOfItsNames(t *testing.T) {
 		name, target string
 		kind         deadletter.Kind
 	}{
+		{"fanout-0", "", "iops-dashboard-fanout-0-dlq", "iops-dashboard-fanout-0", deadletter.Unprocessed},
 		{"fanout-0", "prod", "iops-dashboard-fanout-0-dlq", "iops-dashboard-fanout-0", deadletter.Unprocessed},
 		{"fanout-15", "prod", "iops-dashboard-fanout-15-dlq", "iops-dashboard-fanout-15", deadletter.Unprocessed},
 		{"fanout-1-subscription", "beta", "iops-dashboard-fanout-1-subscription-dlq-beta", "iops-dashboard-fanout-1-beta", deadletter.Undelivered},
 		{"iops-dashboard-fanout-2-dlq", "prod", "iops-dashboard-fanout-2-dlq", "iops-dashboard-fanout-2", deadletter.Unprocessed},
-		{"iops-dashboard-fanout-2-dlq-beta", "prod", "iops-dashboard-fanout-2-dlq-beta", "iops-dashboard-fanout-2-beta", deadletter.Unprocessed},
+		{"iops-dashboard-fanout-2-dlq-beta", "", "iops-dashboard-fanout-2-dlq-beta", "iops-dashboard-fanout-2-beta", deadletter.Unprocessed},
 		{"quarantine", "prod", "iops-dashboard-quarantine", "iops-dashboard-normalizer", deadletter.Quarantined},
 		{"failures", "beta", "iops-dashboard-failures-beta", "iops-dashboard-normalizer-beta", deadletter.GivenUp},
-		{"iops-dashboard-failures-beta", "prod", "iops-dashboard-failures-beta", "iops-dashboard-normalizer-beta", deadletter.GivenUp},
+		{"iops-dashboard-failures-beta", "beta", "iops-dashboard-failures-beta", "iops-dashboard-normalizer-beta", deadletter.GivenUp},
 		{"https://sqs.eu-west-1.amazonaws.com/123456789012/iops-dashboard-fanout-0-subscription-dlq", "prod", "iops-dashboard-fanout-0-subscription-dlq", "iops-dashboard-fanout-0", deadletter.Undelivered},
 	} {
 		p, err := deadletter.Find(tc.named, tc.stage)
-		if err != nil || p.Name != tc.name || p.Target != tc.target || p.Kind != tc.kind {
+		stage := "prod"
+		if strings.HasSuffix(tc.name, "-beta") {
+			stage = "beta"
+		}
+		if err != nil || p.Name != tc.name || p.Target != tc.target || p.Kind != tc.kind || p.Stage != stage {
 			t.Errorf("%s at %s: %v, %+v", tc.named, tc.stage, err, p)
 		}
+	}
+	if p, err := deadletter.Find("iops-dashboard-fanout-2-dlq-beta", "prod"); err == nil || !strings.Contains(err.Error(), "of stage beta, and not of prod") {
+		t.Errorf("another stage: %v, %+v", err, p)
 	}
 	for named, says := range map[string]string{
 		"":                        "want fanout-0",
@@ -107,10 +115,10 @@ func TestKnowsWhatTheTopologyHas(t *testing.T) {
 		for _, s := range system.Subscriptions {
 			source, _ := system.Queue(s.Queue)
 			for name, kind := range map[string]deadletter.Kind{s.DeadLetter: deadletter.Undelivered, source.DeadLetter: deadletter.Unprocessed} {
-				p, err := deadletter.Find(name, "prod")
+				p, err := deadletter.Find(name, "")
 				q, _ := system.Queue(name)
 				want := deadletter.Place{
-					Name: name, Short: p.Short, Variable: q.Variable, Kind: kind,
+					Name: name, Short: p.Short, Stage: o.Stage, Variable: q.Variable, Kind: kind,
 					Target: source.Name, TargetVariable: source.Variable, Receives: source.MaxReceives,
 				}
 				if err != nil || p != want {

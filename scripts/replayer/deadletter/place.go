@@ -2,6 +2,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -28,6 +29,7 @@ const (
 type Place struct {
 	Name     string // of the queue
 	Short    string // as fanout-0, fanout-0-subscription, quarantine or failures
+	Stage    string // of the system that it is part of
 	Variable string // may hold its URL
 	Kind     Kind
 	// Target is the queue that the messages missed, or the function that failed at the records. They go there and never to
@@ -51,7 +53,7 @@ func places(stage string) (all []Place) {
 	system := topology.New(topology.Options{Stage: stage, Shards: topology.Buckets})
 	add := func(name string, kind Kind, p Place) {
 		if q, ok := system.Queue(name); ok {
-			p.Name, p.Variable, p.Kind = q.Name, q.Variable, kind
+			p.Name, p.Variable, p.Kind, p.Stage = q.Name, q.Variable, kind, stage
 			all = append(all, p)
 		}
 	}
@@ -78,24 +80,27 @@ func places(stage string) (all []Place) {
 	return all
 }
 
-// Find returns the place that somebody names: by its short name, which the stage completes, or by the name or the URL of
-// its queue, which tell the stage themselves.
+// Find returns the place that somebody names: by its short name, which the stage completes, production's if it is empty;
+// or by the name or the URL of its queue, which tell the stage themselves, and must not be of another.
 func Find(named, stage string) (Place, error) {
 	if u, err := url.Parse(named); err == nil && u.Host != "" {
 		named = path.Base(u.Path)
 	}
-	stages := []string{stage}
+	stages := []string{cmp.Or(stage, topology.Production)}
 	if i := strings.LastIndexByte(named, '-'); i >= 0 {
 		stages = append(stages, topology.Production, named[i+1:])
 	}
-	for i, stage := range stages {
-		for _, p := range Places(stage) {
-			if p.Name == named || i == 0 && p.Short == named {
+	for i, each := range stages {
+		for _, p := range Places(each) {
+			switch {
+			case p.Name == named && stage != "" && p.Stage != stage:
+				return Place{}, fmt.Errorf("%s is of stage %s, and not of %s", named, p.Stage, stage)
+			case p.Name == named, i == 0 && p.Short == named:
 				return p, nil
 			}
 		}
 	}
-	return Place{}, unknown(named, stage)
+	return Place{}, unknown(named, stages[0])
 }
 
 func unknown(named, stage string) error {

@@ -77,15 +77,15 @@ func (f *Filter) Match(ctx context.Context, l deadletter.Letter, m redrive.Messa
 		return false, fmt.Errorf("--jq: %w for message %s", err, m.ID)
 	case err != nil:
 		if f.failed++; f.failed == 1 {
-			f.first = err.Error()
+			f.first = m.ID
 		}
 		return false, nil
 	}
 	return ok, nil
 }
 
-// Failed tells at how many messages the jq program failed, and how first.
-func (f *Filter) Failed() (int, string) { return f.failed, f.first }
+// Failed tells at how many messages the jq program failed, and the id of the first. How it failed would quote the message.
+func (f *Filter) Failed() (n int, first string) { return f.failed, f.first }
 
 // document is a message as jq sees it.
 func document(l deadletter.Letter, m redrive.Message) map[string]any {

@@ -160,7 +160,7 @@ func TestAFailingProgramIsToldOf(t *testing.T) {
 			t.Error(ok, err)
 		}
 	}
-	if n, first := f.Failed(); n != 2 || !strings.Contains(first, "array") {
+	if n, first := f.Failed(); n != 2 || first != "m1" {
 		t.Error(n, first)
 	}
 }

@@ -118,23 +118,15 @@ func Of(m redrive.Message, why, from string, at time.Time) (redrive.Entry, error
 	}
 	e.Attributes[FromAttribute] = redrive.Text(from)
 	for _, dispensable := range []string{redrive.OfAttribute, redrive.RunAttribute, FromAttribute} {
-		if fits(e) {
+		if e.Fits() {
 			break
 		}
 		delete(e.Attributes, dispensable)
 	}
-	if !fits(e) {
+	if !e.Fits() {
 		return redrive.Entry{}, errors.New("it does not fit a message of the quarantine")
 	}
 	return e, nil
-}
-
-func fits(e redrive.Entry) bool {
-	size := len(e.Body)
-	for name, a := range e.Attributes {
-		size += len(name) + len(a.Type) + len(a.Value)
-	}
-	return len(e.Attributes) <= redrive.MaxAttributes && size <= redrive.MaxBytes
 }
 
 // timeLayout is that of contracts: UTC with milliseconds.

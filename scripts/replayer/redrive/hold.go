@@ -32,6 +32,9 @@ type held struct {
 	contents
 }
 
+// forget drops what is not needed to hold the message any longer: 20,000 may be held, of up to a megabyte each.
+func (h *held) forget() { h.Body, h.Trace, h.Attributes, h.System = "", "", nil, nil }
+
 // holds keeps received messages hidden. It is used by one goroutine.
 type holds struct {
 	queue Queue
@@ -203,6 +206,7 @@ func Look(ctx context.Context, q Queue, most int, visit func(Message)) (n int, m
 			}
 			n++
 			visit(item.Message)
+			item.forget()
 		}
 	}
 	return n, false, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +74,10 @@ func lossless(t *testing.T, folder, run string, fates []string, faults []int, ki
 	all := bodies(r.source)
 	calls, well := 0, false
 	unsure := map[string]bool{} // may be in both, and be sent twice
+	var mu sync.Mutex           // rows are read while messages are hidden
 	next := func() int {
+		mu.Lock()
+		defer mu.Unlock()
 		calls++
 		if calls == kill && !well {
 			panic(killed{})

@@ -1,8 +1,9 @@
 package redrive
 
 import (
-	"fmt"
+	"context"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type contents struct {
 	next    Message
 	more    bool // next is to be sent
 	begun   bool
+	lapsed  bool  // somebody else may have it: whatever was sent, it is not dealt with
 	open    int   // entries that were taken, and are neither confirmed nor failed for good
 	fault   error // why it cannot be sent, or not in whole
 	refused bool  // an entry failed for good
@@ -31,15 +33,16 @@ type contents struct {
 	without []string
 }
 
-// take returns what is to be sent next. It looks one ahead: so it is known of the last one that it is the last.
-func (c *contents) take() (m Message, ok bool) {
+// take returns what is to be sent next. It looks one ahead: so it is known of the last one that it is the last. Looking may
+// take long, and is done by patiently.
+func (c *contents) take(patiently func(func())) (m Message, ok bool) {
 	if !c.begun {
 		c.begun = true
 		if c.several == nil {
 			c.next, c.more = c.message, true
 		} else {
 			c.pull, c.stop = iter.Pull2(c.several)
-			c.advance()
+			c.advance(patiently)
 		}
 	}
 	if !c.more {
@@ -47,16 +50,17 @@ func (c *contents) take() (m Message, ok bool) {
 	}
 	m = c.next
 	c.open++
-	c.advance()
+	c.advance(patiently)
 	return m, true
 }
 
-func (c *contents) advance() {
+func (c *contents) advance(patiently func(func())) {
 	if c.pull == nil {
 		c.more = false
 		return
 	}
-	if c.next, c.fault, c.more = c.pull(); c.fault != nil || !c.more {
+	patiently(func() { c.next, c.fault, c.more = c.pull() })
+	if c.fault != nil || !c.more {
 		c.close()
 	}
 }
@@ -70,7 +74,7 @@ func (c *contents) close() {
 }
 
 // settled reports that nothing more comes of it.
-func (c *contents) settled() bool { return c.begun && !c.more && c.open == 0 }
+func (c *contents) settled() bool { return c.begun && !c.more && c.open == 0 && !c.lapsed }
 
 // parcel is an entry on its way.
 type parcel struct {
@@ -100,10 +104,10 @@ func (l *lane) retry(drained bool) {
 }
 
 // pack takes the next batch of a lane: so many as may be sent at once, and as fit.
-func (r *run) pack(l *lane) (batch []*parcel) {
+func (r *run) pack(ctx context.Context, l *lane) (batch []*parcel) {
 	size := 0
 	for len(batch) < r.batch(l) {
-		p := r.next(l)
+		p := r.next(ctx, l)
 		if p == nil {
 			break
 		}
@@ -119,7 +123,7 @@ func (r *run) pack(l *lane) (batch []*parcel) {
 }
 
 // next takes what is to be sent next, or nil.
-func (r *run) next(l *lane) *parcel {
+func (r *run) next(ctx context.Context, l *lane) *parcel {
 	for len(l.spare) > 0 {
 		p := l.spare[0]
 		l.spare = l.spare[1:]
@@ -133,7 +137,7 @@ func (r *run) next(l *lane) *parcel {
 			l.ready = l.ready[1:]
 			continue
 		}
-		m, ok := item.take()
+		m, ok := item.take(func(pull func()) { r.patiently(ctx, pull) })
 		if !item.more {
 			l.ready = l.ready[1:]
 		}
@@ -157,16 +161,12 @@ func (r *run) parcel(item *held, m Message) (p *parcel, err error) {
 	var without []string
 	switch {
 	case item.fate == Replay:
-		if count = max(Replays(item.Message), Replays(m)) + 1; r.Edited != "" {
-			count = 1
+		count = Replays(m) + 1
+		if item.several != nil { // they were never replayed themselves
+			count = Replays(item.Message) + 1
 		}
-		p.Entry, without = mark(m, marks{run: r.Run, of: item.ID, edited: r.Edited, count: count})
-		for _, name := range without {
-			if name == EditedAttribute {
-				return nil, fmt.Errorf("there is no room to say that it was edited: it has %d attributes of %d", len(m.Attributes), MaxAttributes)
-			}
-			p.unmarked = p.unmarked || name == RunAttribute
-		}
+		p.Entry, without = mark(m, r.Run, item.ID, count)
+		p.unmarked = slices.Contains(without, RunAttribute)
 	case item.fate == Quarantine && r.Quarantined != nil:
 		if p.Entry, err = r.Quarantined(m, item.why); err != nil {
 			return nil, err
@@ -181,6 +181,30 @@ func (r *run) parcel(item *held, m Message) (p *parcel, err error) {
 	return p, nil
 }
 
+// patiently calls f, which may read for long, and keeps what is held meanwhile. What f calls hears of the end of ctx.
+func (r *run) patiently(ctx context.Context, f func()) {
+	done := make(chan struct{})
+	var panicked any // as it would have here
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		f()
+	}()
+	tick := time.NewTicker(r.holds.hold / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			if panicked != nil {
+				panic(panicked)
+			}
+			return
+		case <-tick.C:
+			r.holds.extend(ctx)
+		}
+	}
+}
+
 // lost reports that somebody else may have a message before it is dealt with: it is received again.
 func (r *run) lost(item *held) bool {
 	if r.holds.items[item.ID] != item {
@@ -190,7 +214,11 @@ func (r *run) lost(item *held) bool {
 		return false
 	}
 	item.close()
+	item.lapsed = true
 	delete(r.holds.items, item.ID)
 	r.lapsed[item.ID] = item.until
+	if now := time.Now(); now.After(item.until) { // it shows already
+		r.lapsed[item.ID] = now
+	}
 	return true
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lock takes the file for this process, until it closes it or ends.
-func lock(file *os.File) error {
+// Lock takes the file for this process, until it closes it or ends.
+func Lock(file *os.File) error {
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }

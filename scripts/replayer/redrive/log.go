@@ -64,7 +64,8 @@ type Line struct {
 	Without []string  `json:"without,omitempty"` // attributes that had no room
 	Count   int       `json:"count,omitempty"`   // how often it was replayed, this time included
 
-	Run    string  `json:"run,omitempty"` // these of the run
+	Run    string  `json:"run,omitempty"`  // these of the run
+	Hold   float64 `json:"hold,omitempty"` // in seconds
 	Source string  `json:"source,omitempty"`
 	Filter string  `json:"filter,omitempty"`
 	By     string  `json:"by,omitempty"`
@@ -78,6 +79,7 @@ type Log struct {
 	whole    int64 // bytes of whole lines
 	broken   error // why nothing more can be written
 	begin    Line
+	hold     time.Duration // the longest of the run and its resumptions
 	resumed  bool
 	phases   map[string]Outcome // of each message that was being sent, the furthest
 	unmarked map[string]bool    // digests of what was sent without its run, for want of room
@@ -113,7 +115,7 @@ func Open(folder, run string) (*Log, error) {
 }
 
 func (l *Log) load(file *os.File, run string) (err error) {
-	if err := lock(file); err != nil {
+	if err := Lock(file); err != nil {
 		return fmt.Errorf("run %s is going on in another process: %w", run, err)
 	}
 	if l.whole, err = lines(file, l.note); err != nil {
@@ -137,6 +139,9 @@ func (l *Log) cut() error {
 func (l *Log) note(line Line) {
 	if line.Outcome == Began && l.begin.Run == "" {
 		l.begin = line
+	}
+	if line.Outcome == Began {
+		l.hold = max(l.hold, time.Duration(line.Hold*float64(time.Second)))
 	}
 	if line.Outcome == Sent && slices.Contains(line.Without, RunAttribute) {
 		l.unmarked[line.SHA256] = true
@@ -179,6 +184,14 @@ func (l *Log) Close() error {
 		return nil
 	}
 	return l.file.Close()
+}
+
+// longestHold is how long what a killed run held may be hidden.
+func (l *Log) longestHold() time.Duration {
+	if l == nil {
+		return 0
+	}
+	return l.hold
 }
 
 // phase is how far a message got, or empty.

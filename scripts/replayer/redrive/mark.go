@@ -27,16 +27,10 @@ func Replays(m Message) int {
 	return n
 }
 
-// marks are what an entry says of its replay.
-type marks struct {
-	run, of, edited string
-	count           int
-}
-
 // mark returns what is sent for m: all that it has, and the marks of its replay. Those that have no room are named
 // in without; room is never made at the cost of an attribute of the message's own.
-func mark(m Message, with marks) (e Entry, without []string) {
-	e = Entry{ID: with.of, Body: m.Body, Trace: m.Trace, Attributes: maps.Clone(m.Attributes)}
+func mark(m Message, run, of string, count int) (e Entry, without []string) {
+	e = Entry{ID: of, Body: m.Body, Trace: m.Trace, Attributes: maps.Clone(m.Attributes)}
 	if e.Attributes == nil {
 		e.Attributes = map[string]Attribute{}
 	}
@@ -44,19 +38,15 @@ func mark(m Message, with marks) (e Entry, without []string) {
 		name  string
 		value Attribute
 	}{
-		{EditedAttribute, Text(with.edited)},
-		{CountAttribute, Attribute{Type: "Number", Value: strconv.AppendInt(nil, int64(with.count), 10)}},
-		{RunAttribute, Text(with.run)},
-		{OfAttribute, Text(with.of)},
-	}
-	if with.edited == "" { // who edited it before is true still
-		all = all[1:]
+		{CountAttribute, Attribute{Type: "Number", Value: strconv.AppendInt(nil, int64(count), 10)}},
+		{RunAttribute, Text(run)},
+		{OfAttribute, Text(of)},
 	}
 	for _, a := range all {
 		delete(e.Attributes, a.name)
 	}
 	for _, a := range all {
-		if e.Attributes[a.name] = a.value; !fits(e) {
+		if e.Attributes[a.name] = a.value; !e.Fits() {
 			delete(e.Attributes, a.name)
 			without = append(without, a.name)
 		}
@@ -64,7 +54,8 @@ func mark(m Message, with marks) (e Entry, without []string) {
 	return e, without
 }
 
-func fits(e Entry) bool { return len(e.Attributes) <= MaxAttributes && e.size() <= MaxBytes }
+// Fits reports whether SQS takes e as one message.
+func (e Entry) Fits() bool { return len(e.Attributes) <= MaxAttributes && e.size() <= MaxBytes }
 
 // size is what SQS counts of a message: its body, and the names, types and values of its attributes.
 func (e Entry) size() int {

@@ -30,8 +30,8 @@ type Plan struct {
 	Filter, By             string // for the log: what is replayed, in words, and who does it
 
 	// Decide says what becomes of a message; nil replays all as they are. A message that this run sent and that is
-	// dead again is kept, whatever its fate; one that was replayed [MaxReplays] times is quarantined, unless it was
-	// edited. An error ends the run, but for that of ctx.
+	// dead again is kept, whatever its fate; one that was replayed [MaxReplays] times is quarantined. An error
+	// ends the run, but for that of ctx.
 	Decide func(ctx context.Context, m Message) (Decision, error)
 
 	// Quarantine and Archive may be nil: then what should go there is kept. Quarantined makes the form that the
@@ -39,10 +39,6 @@ type Plan struct {
 	// and the rate is not theirs.
 	Quarantine, Archive Sink
 	Quarantined         func(m Message, why string) (Entry, error)
-
-	// Edited is who edited what is sent, or empty. Then each entry for the target says so, or is kept for want of
-	// room, and the count of replays begins anew: what was edited is not what failed.
-	Edited string
 
 	Limit  int           // the most messages of the run, all its resumptions together; 0 for all
 	Rate   float64       // messages a second, which no second exceeds by more than a tenth; 0 for [DefaultRate]
@@ -152,10 +148,11 @@ type run struct {
 	unmarked    map[string]bool      // digests of what was sent without its run, for want of room
 	empty       int                  // receives in a row that brought nothing
 	came        time.Time            // when one brought something, or the beginning
+	unseen      int                  // how many did not come in time
 }
 
 func (r *run) begin(ctx context.Context) error {
-	err := r.Log.write(Line{Outcome: Began, Run: r.Run, Source: r.SourceName, Target: r.TargetName, Filter: r.Filter, By: r.By})
+	err := r.Log.write(Line{Outcome: Began, Run: r.Run, Source: r.SourceName, Target: r.TargetName, Filter: r.Filter, By: r.By, Hold: r.holds.hold.Seconds()})
 	if err != nil {
 		return err
 	}
@@ -206,6 +203,9 @@ func (r *run) work(ctx context.Context) error {
 		}
 		r.tell("")
 		if drained && idle && len(r.lapsed) == 0 {
+			if r.unseen > 0 {
+				r.result.Why = fmt.Sprintf("about %d messages were not seen: somebody else may hold them", r.unseen)
+			}
 			return nil
 		}
 		r.pause(ctx)
@@ -228,7 +228,10 @@ func (r *run) drained(ctx context.Context) (bool, error) {
 		return true, nil
 	case r.empty < empties:
 		return false, nil
-	case !r.Log.Resumed() && (r.DryRun || len(r.seen) >= r.total), time.Since(r.came) > r.holds.hold+grace:
+	case !r.Log.Resumed() && (r.DryRun || len(r.seen) >= r.total):
+		return true, nil
+	case time.Since(r.came) > max(r.holds.hold, r.Log.longestHold())+grace:
+		r.unseen = max(r.pending, r.total-len(r.seen))
 		return true, nil
 	}
 	call, cancel := finishing(ctx)
@@ -294,6 +297,7 @@ func (r *run) sort(ctx context.Context, item *held) (gone bool, err error) {
 		return true, nil
 	}
 	if first && r.full() || !first && !r.matched[item.ID] {
+		item.forget()
 		return false, nil
 	}
 	d, err := r.decide(ctx, item.Message)
@@ -306,10 +310,13 @@ func (r *run) sort(ctx context.Context, item *held) (gone bool, err error) {
 		if first {
 			r.result.Skipped++
 		}
+		item.forget()
 		return false, nil
 	case d.Fate == Keep:
 		r.fail(item)
-		return false, r.Log.write(Line{Outcome: Kept, ID: item.ID, SHA256: digest(item.Body), Why: d.Why})
+		line := Line{Outcome: Kept, ID: item.ID, SHA256: digest(item.Body), Why: d.Why}
+		item.forget()
+		return false, r.Log.write(line)
 	}
 	if first {
 		r.matched[item.ID] = true
@@ -363,15 +370,14 @@ func (r *run) decide(ctx context.Context, m Message) (d Decision, err error) {
 		if d.Message != nil {
 			sent = *d.Message
 		}
-		n := max(Replays(m), Replays(sent))
 		switch {
 		case r.cameBack(m) || r.cameBack(sent):
 			if !r.DryRun {
 				r.breaker.record(Replay, true)
 			}
 			d = Decision{Fate: Keep, Why: "came back: this run sent it, and it was dead-lettered again"}
-		case n >= MaxReplays && r.Edited == "":
-			d = Decision{Fate: Quarantine, Why: fmt.Sprintf("was replayed %d times, and came back each time", n)}
+		case Replays(sent) >= MaxReplays: // who takes the count off has it begin anew
+			d = Decision{Fate: Quarantine, Why: fmt.Sprintf("was replayed %d times, and came back each time", Replays(sent))}
 		}
 	}
 	if d.Fate == Quarantine && r.Quarantine == nil || d.Fate == Archive && r.Archive == nil {
@@ -397,7 +403,7 @@ func (r *run) send(ctx context.Context, l *lane) error {
 	if l.waiting() == 0 || l.fate == Replay && !r.holds.sleep(ctx, r.pace.wait()) {
 		return nil
 	}
-	batch := r.pack(l)
+	batch := r.pack(ctx, l)
 	if len(batch) == 0 {
 		return r.conclude(ctx, nil)
 	}

@@ -116,7 +116,6 @@ func TestNoRoomForTheMarks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		own     int
 		before  []string // marks of an earlier replay
-		edited  bool
 		body    int
 		want    []string // of the marks
 		without string
@@ -127,11 +126,6 @@ func TestNoRoomForTheMarks(t *testing.T) {
 		"none":   {own: 10, without: `"without":["x-replay-count","x-replay-run","x-replay-of"]`},
 		"bytes":  {own: 1, body: redrive.MaxBytes - 10, without: `"without":["x-replay-count","x-replay-run","x-replay-of"]`},
 		"before": {own: 7, before: []string{redrive.CountAttribute, redrive.RunAttribute, redrive.OfAttribute}, want: []string{redrive.CountAttribute, redrive.OfAttribute, redrive.RunAttribute}},
-		"edited": {own: 7, edited: true, want: []string{redrive.CountAttribute, redrive.EditedAttribute, redrive.RunAttribute}, without: `"without":["x-replay-of"]`},
-		"edited, and replayed before": {
-			own: 8, edited: true, before: []string{redrive.CountAttribute, redrive.RunAttribute}, want: []string{redrive.CountAttribute, redrive.EditedAttribute},
-			without: `"without":["x-replay-run","x-replay-of"]`,
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T, r *rig) {
@@ -143,12 +137,7 @@ func TestNoRoomForTheMarks(t *testing.T) {
 					e.Attributes[name] = redrive.Text("1")
 				}
 				r.source.Put(e)
-				edited := func(p *redrive.Plan) {
-					if tc.edited {
-						p.Edited = "somebody"
-					}
-				}
-				if result := r.must("run", edited); result.Deleted != 1 {
+				if result := r.must("run", nil); result.Deleted != 1 {
 					t.Fatalf("%+v", result)
 				}
 				got := r.target.All()[0]
@@ -264,6 +253,37 @@ func TestALostAnswerIsWaitedFor(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		r.atTarget(30)
+	})
+}
+
+// What somebody else holds for longer is said to be there.
+func TestWhatIsNotSeenIsSaid(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(3)
+		if _, err := r.source.Receive(t.Context(), 1, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		result := r.must("run", nil)
+		if result.Sent != 2 || !strings.Contains(result.Why, "1 messages were not seen") {
+			t.Errorf("%+v", result)
+		}
+	})
+}
+
+// A resumed run waits for what the killed one hid, for as long as that hid it.
+func TestAResumedRunWaitsForTheLongerHold(t *testing.T) {
+	virtually(t, func(t *testing.T, r *rig) {
+		r.put(20)
+		r.target.OnSent = func([]redrive.Entry) error { panic(killed{}) }
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = r.do(t.Context(), "run", func(p *redrive.Plan) { p.Hold = 30 * time.Minute })
+		}()
+		r.target.OnSent = nil
+		result := r.must("run", nil)
+		if result.Left != 0 || result.Why != "" || len(r.source.All()) != 0 {
+			t.Errorf("%+v, %d rest", result, len(r.source.All()))
+		}
 	})
 }
 

@@ -32,12 +32,7 @@ type Key [2]string
 
 // Tables lists the tables of a system whose streams are read.
 func Tables(system topology.Topology) (all []Table) {
-	var state string
-	for _, t := range system.Tables {
-		if t.Variable == "STATE_TABLE" {
-			state = t.Name
-		}
-	}
+	state := statetable.Name(system)
 	for _, s := range system.Streams {
 		if t, ok := system.Table(s.Table); ok {
 			all = append(all, Table{

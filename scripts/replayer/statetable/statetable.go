@@ -5,6 +5,8 @@ package statetable
 import (
 	"hash/fnv"
 	"strconv"
+
+	"github.com/iops-dashboard/live/infra/topology"
 )
 
 const (
@@ -18,6 +20,16 @@ const (
 	// partitions is how many partition keys the entities of a tenant and type are spread over.
 	partitions = 8
 )
+
+// Name is the name of a system's state table; empty if it has none.
+func Name(system topology.Topology) string {
+	for _, t := range system.Tables {
+		if t.Variable == "STATE_TABLE" {
+			return t.Name
+		}
+	}
+	return ""
+}
 
 // Key is the key of an entity: partition, sort. Of an insight the id is that of [InsightID].
 func Key(tenant, kind, id string) (pk, sk string) {

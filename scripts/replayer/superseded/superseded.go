@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 
@@ -24,11 +23,7 @@ import (
 )
 
 const (
-	// batch is how many keys one call takes:
-	// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-	batch = 100
-
-	// rounds is how often a batch is asked for that DynamoDB answers in part; with the pauses below that is 25 seconds.
+	// rounds is how often keys are asked for none of which is read; with the pauses below that is 25 seconds.
 	rounds     = 12
 	firstPause = 50 * time.Millisecond
 	longest    = 5 * time.Second
@@ -76,43 +71,23 @@ func New(client *dynamodb.Client, name string) Table { return Table{client, name
 // key names an item.
 type key struct{ partition, sort string }
 
-// Newer reports for each event, by its index, whether the table has a later version of its entity. An equal version is
-// not later, nor is that of an entity which the table does not have: its tombstone may have been forgotten.
+var generation = key{statetable.Generation, statetable.Generation}
+
+// Newer reports whether the table has a later version of the event's entity. An equal version is not later, nor is that of
+// an entity which the table does not have: its tombstone may have been forgotten.
 // Reads are strongly consistent. The error is redrive.ErrDenied, redrive.ErrRefused or another.
-func (t Table) Newer(ctx context.Context, events []Event) ([]bool, error) {
-	newer := make([]bool, len(events))
-	var keys []key
-	asked := map[key]bool{}
-	for _, e := range events {
-		if k := (key{e.Partition, e.Sort}); !asked[k] {
-			asked[k] = true
-			keys = append(keys, k)
-		}
+func (t Table) Newer(ctx context.Context, e Event) (bool, error) {
+	// The two are no snapshot: where the table is rebuilt in between, a new epoch may meet an item of the old one. What
+	// that makes older is older: the rebuilt table begins with the current rows.
+	entity := key{e.Partition, e.Sort}
+	numbers, err := t.read(ctx, []key{entity, generation})
+	if err != nil {
+		return false, err
 	}
-	revisions := map[key]int64{}
-	var epoch int64
-	for some := range slices.Chunk(keys, batch-1) {
-		// The two are no snapshot: where the table is rebuilt in between, a new epoch may meet an item of the old one. What
-		// that makes older is older: the rebuilt table begins with the current rows.
-		items, err := t.read(ctx, append(slices.Clone(some), key{statetable.Generation, statetable.Generation}))
-		if err != nil {
-			return nil, err
-		}
-		var known bool
-		if epoch, known = items[key{statetable.Generation, statetable.Generation}]; !known {
-			return newer, nil // it was never written, or restored and not written since: its revisions say nothing yet
-		}
-		for _, k := range some {
-			if revision, ok := items[k]; ok {
-				revisions[k] = revision
-			}
-		}
-	}
-	for i, e := range events {
-		revision, ok := revisions[key{e.Partition, e.Sort}]
-		newer[i] = ok && contracts.Version{Epoch: epoch, Revision: revision}.Compare(e.Version) > 0
-	}
-	return newer, nil
+	// Without an epoch it was never written, or restored and not written since: its revisions say nothing yet.
+	epoch, written := numbers[generation]
+	revision, ok := numbers[entity]
+	return written && ok && contracts.Version{Epoch: epoch, Revision: revision}.Compare(e.Version) > 0, nil
 }
 
 var names = map[string]string{"#pk": "pk", "#sk": "sk", "#revision": "revision", "#epoch": "epoch"}
@@ -129,6 +104,7 @@ func (t Table) read(ctx context.Context, keys []key) (map[key]int64, error) {
 	wanted := map[string]types.KeysAndAttributes{t.name: request}
 	pause := firstPause
 	for round := 1; ; round++ {
+		before := len(wanted[t.name].Keys)
 		output, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted})
 		if err != nil {
 			return nil, awsfault.DynamoDB.Classify("look into the state table", err)
@@ -140,6 +116,9 @@ func (t Table) read(ctx context.Context, keys []key) (map[key]int64, error) {
 		}
 		if wanted = output.UnprocessedKeys; len(wanted) == 0 {
 			return numbers, nil
+		}
+		if len(wanted[t.name].Keys) < before {
+			round, pause = 0, firstPause
 		}
 		if round == rounds {
 			return nil, fmt.Errorf("look into the state table: DynamoDB left keys unread %d times: it has no more capacity at the moment", rounds)
@@ -158,7 +137,7 @@ func keep(numbers map[key]int64, item map[string]types.AttributeValue) error {
 		return errors.New("look into the state table: an item has no keys")
 	}
 	k, name := key{partition.Value, sort.Value}, "revision"
-	if k == (key{statetable.Generation, statetable.Generation}) {
+	if k == generation {
 		name = "epoch"
 	}
 	number, _ := item[name].(*types.AttributeValueMemberN)
