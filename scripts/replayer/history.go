@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -57,10 +59,24 @@ func (c history) Run(w world) error {
 			ended = s.Result.Why
 		case s.Result != nil:
 			ended = fmt.Sprintf("done, %d left", s.Result.Left)
+		case w.goesOn(s.Run):
+			ended = "goes on"
+		case s.Began.IsZero():
+			ended = "never began"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", s.Run, s.By, s.Source, printable(s.Filter), s.Sent, s.Deleted, printable(ended))
 	}
 	return t.Flush()
+}
+
+// goesOn reports whether another process has the run.
+func (w world) goesOn(run string) bool {
+	file, err := os.Open(filepath.Join(w.runs, run+".jsonl"))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return redrive.Lock(file) != nil
 }
 
 // audit writes what a run did, message by message.

@@ -492,6 +492,8 @@ func TestInterruptAndResume(t *testing.T) {
 	for sent := 0; sent < 3; <-tick.C { // it is at work
 		sent, _ = s.depth(s.source)
 	}
+	listed, _ := s.run(0, "history")
+	contains(t, listed, "goes on")
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
