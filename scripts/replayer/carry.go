@@ -165,7 +165,7 @@ func (j job) report(out io.Writer, p redrive.Plan, r redrive.Result) error {
 	}
 	elsewhere := ""
 	if r.Elsewhere > 0 {
-		elsewhere = fmt.Sprintf("; about %d were hidden by somebody else when it began, and not looked at", r.Elsewhere)
+		elsewhere = fmt.Sprintf("; about %d are held by somebody else, and were not seen", r.Elsewhere)
 	}
 	var err error
 	if j.sums != nil {

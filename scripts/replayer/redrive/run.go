@@ -60,8 +60,8 @@ type Result struct {
 	Left        int `json:"left"`        // of whatever fate but skipped: still in the source
 	Skipped     int `json:"skipped"`     // messages that do not match
 	Failed      int `json:"failed"`      // of those that are left: refused where they were to go, or kept
-	// Elsewhere is about how many messages somebody else held at the beginning: they may not have been looked at.
-	// After a run was killed those that it held are among them, for as long as it hid them.
+	// Elsewhere is about how many messages of those that were there at the beginning were not seen, where the run looked
+	// at all that it could: somebody else holds them.
 	Elsewhere int    `json:"elsewhere"`
 	Why       string `json:"why,omitempty"` // it stopped early; empty if it saw all of the queue, or reached its limit
 }
@@ -162,7 +162,7 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.total, r.checked, r.result.Elsewhere = visible+hidden, time.Now(), hidden
+	r.total, r.checked = visible+hidden, time.Now()
 	r.breaker.low = r.total
 	return nil
 }
@@ -175,7 +175,7 @@ func (r *run) work(ctx context.Context) error {
 		case time.Since(r.began) > longest:
 			r.result.Why = fmt.Sprintf("SQS hides no message for more than 12 hours, and %v are over", longest)
 		case len(r.holds.items) > MaxHeld-MaxBatch:
-			r.result.Why = fmt.Sprintf("%d messages are held, and no more can be", len(r.holds.items))
+			r.result.Why = fmt.Sprintf("%d messages are held that do not match, or could not be deleted, and no more can be: conditions that more of them meet make room, or export --move", len(r.holds.items))
 		}
 		if r.result.Why != "" {
 			break
@@ -203,6 +203,9 @@ func (r *run) work(ctx context.Context) error {
 		}
 		r.tell("")
 		if drained && idle && len(r.lapsed) == 0 {
+			if !r.full() {
+				r.result.Elsewhere = max(0, r.total-len(r.seen))
+			}
 			if r.unseen > 0 {
 				r.result.Why = fmt.Sprintf("about %d messages were not seen: somebody else may hold them", r.unseen)
 			}
@@ -331,6 +334,7 @@ func (r *run) sort(ctx context.Context, item *held) (gone bool, err error) {
 		}
 	}
 	if r.DryRun {
+		item.forget()
 		return false, nil
 	}
 	item.contents = contents{fate: d.Fate, why: d.Why, message: item.Message}

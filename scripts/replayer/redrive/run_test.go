@@ -570,17 +570,18 @@ func TestUnmarkedIsKnownAfterAResumption(t *testing.T) {
 // Others are who held messages before this run: what it held itself is not elsewhere.
 func TestElsewhere(t *testing.T) {
 	virtually(t, func(t *testing.T, r *rig) {
-		r.put(30)
+		r.put(10)
 		if _, err := r.source.Receive(t.Context(), 4, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		r.source.OnHide = func([]redrive.Message, time.Duration) (map[string]redrive.Failure, error) {
-			return nil, errors.New("planted")
+		began := time.Now()
+		if result := r.must("dry", func(p *redrive.Plan) { p.DryRun = true }); result.Matched != 6 || result.Elsewhere != 4 {
+			t.Errorf("dry: %+v", result)
 		}
-		r.target.OnSend = func([]redrive.Entry) (map[int]redrive.Failure, error) { cancel(); return nil, nil }
-		if result, _ := r.do(ctx, "run", func(p *redrive.Plan) { p.Rate = 20 }); result.Elsewhere != 4 {
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("a dry run waited for %s", took)
+		}
+		if result := r.must("run", nil); result.Sent != 6 || result.Elsewhere != 4 {
 			t.Errorf("%+v", result)
 		}
 	})
