@@ -30,7 +30,7 @@ const about = `Looks at dead letters, and brings them back where they belong.
     quarantine             records that break their schema; they go to the normalizer. And with --from fanout-0, what a replay put there
     failures               records that the normalizer failed at until Lambda gave them up; they go to the normalizer
 
-The full name or the URL of such a queue will do, too. Nothing goes to the topic: every other subscriber would get it once more. Each
+The full name of such a queue will do, too, or the URL of a fanout's. Nothing goes to the topic: every other subscriber would get it once more. Each
 message is deleted only when it is confirmed where it went. Old updates are harmless: whoever has a newer version drops them.
 
 At night, in this order:
