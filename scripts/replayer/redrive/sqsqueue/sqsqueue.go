@@ -96,14 +96,11 @@ func (q queue) Delete(ctx context.Context, messages []redrive.Message) (map[stri
 	if err != nil {
 		return nil, awsfault.SQS.Classify("delete", err)
 	}
-	failed := unnamed(messages)
+	var done []*string
 	for _, entry := range output.Successful {
-		if i, ok := index(entry.Id, len(messages)); ok {
-			delete(failed, messages[i].ID)
-		}
+		done = append(done, entry.Id)
 	}
-	fail(failed, messages, output.Failed)
-	return failed, nil
+	return unconfirmed(messages, done, output.Failed), nil
 }
 
 func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Duration) (map[string]redrive.Failure, error) {
@@ -117,31 +114,30 @@ func (q queue) Hide(ctx context.Context, messages []redrive.Message, d time.Dura
 	if err != nil {
 		return nil, awsfault.SQS.Classify("change the visibility", err)
 	}
-	failed := unnamed(messages)
+	var done []*string
 	for _, entry := range output.Successful {
-		if i, ok := index(entry.Id, len(messages)); ok {
-			delete(failed, messages[i].ID)
-		}
+		done = append(done, entry.Id)
 	}
-	fail(failed, messages, output.Failed)
-	return failed, nil
+	return unconfirmed(messages, done, output.Failed), nil
 }
 
-// unnamed are all messages as failed: what the answer does not name at all is not confirmed.
-func unnamed(messages []redrive.Message) map[string]redrive.Failure {
+// unconfirmed are the messages that an answer does not say to be done: why it says so, or that it does not name them.
+func unconfirmed(messages []redrive.Message, done []*string, entries []types.BatchResultErrorEntry) map[string]redrive.Failure {
 	failed := make(map[string]redrive.Failure)
 	for _, m := range messages {
 		failed[m.ID] = redrive.Failure{Code: "not in the answer"}
 	}
-	return failed
-}
-
-func fail(failed map[string]redrive.Failure, messages []redrive.Message, entries []types.BatchResultErrorEntry) {
+	for _, id := range done {
+		if i, ok := index(id, len(messages)); ok {
+			delete(failed, messages[i].ID)
+		}
+	}
 	for _, entry := range entries {
 		if i, ok := index(entry.Id, len(messages)); ok {
 			failed[messages[i].ID] = failure(entry)
 		}
 	}
+	return failed
 }
 
 func (q queue) Depth(ctx context.Context) (visible, hidden int, err error) {
