@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
+	"github.com/iops-dashboard/live/infra/streamrecord"
 	"github.com/iops-dashboard/live/infra/topology"
 	"github.com/iops-dashboard/live/scripts/replayer/awsfault"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
@@ -108,7 +109,7 @@ func (r *reader) page(ctx context.Context) (records []json.RawMessage, done bool
 		}
 		r.last, r.empty = sequence, -1
 		if r.passes(in.Dynamodb.Keys) {
-			converted, err := convert(in, r.Stream)
+			converted, err := streamrecord.Encode(in, r.Stream)
 			if err != nil {
 				return records, false, err
 			}

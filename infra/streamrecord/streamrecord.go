@@ -1,4 +1,6 @@
-package failure
+// Package streamrecord is the JSON in which Lambda delivers the records of a DynamoDB stream, for whoever reads a stream
+// by itself: the pump of one machine, and the replay of what was given up.
+package streamrecord
 
 import (
 	"bytes"
@@ -45,8 +47,9 @@ type identity struct {
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
 var expiry = identity{Type: "Service", PrincipalID: "dynamodb.amazonaws.com"}
 
-// convert turns a record of GetRecords into one of a Lambda event.
-func convert(in types.Record, stream string) (json.RawMessage, error) {
+// Encode turns a record of GetRecords, which has a change, into one of a Lambda event. stream is the ARN of the stream. An
+// attribute of a type that is not known here becomes null. It may be called concurrently.
+func Encode(in types.Record, stream string) (json.RawMessage, error) {
 	c := in.Dynamodb
 	out := record{
 		EventID:      aws.ToString(in.EventID),
