@@ -1,73 +1,28 @@
 package failure_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
-	"github.com/iops-dashboard/live/infra/local/install"
-	"github.com/iops-dashboard/live/infra/local/process"
+	"github.com/iops-dashboard/live/scripts/replayer/dynamotest"
 	"github.com/iops-dashboard/live/scripts/replayer/failure"
 )
 
-// engine starts the DynamoDB engine of scripts/up, for as long as the test runs.
-func engine(t *testing.T) string {
-	t.Helper()
-	checkout, err := filepath.Abs(filepath.Join("..", "..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := install.Tree{Root: checkout}.Dynoxide()
-	if err != nil {
-		t.Fatalf("%v\nThe servers of the tests come from npm: npm ci --ignore-scripts --prefix infra/local", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	_ = listener.Close()
-	p, err := process.Start(process.Spec{
-		Name: "dynoxide", Path: path, Args: []string{"serve", "--host", "127.0.0.1", "--port", port}, Dir: t.TempDir(),
-	}, func(string) {}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Stop(context.Background()) })
-	deadline := time.Now().Add(30 * time.Second)
-	for range time.Tick(20 * time.Millisecond) {
-		if c, err := net.Dial("tcp", address); err == nil {
-			_ = c.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("dynoxide does not listen")
-		}
-	}
-	return "http://" + address
-}
+func TestMain(m *testing.M) { dynamotest.Main(m) }
 
 // A real stream is read again from one record to another.
 func TestARangeOfARealStream(t *testing.T) {
 	t.Parallel()
-	url := engine(t)
-	login := credentials.NewStaticCredentialsProvider("test", "test", "")
-	tables := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: login})
-	streams := dynamodbstreams.New(dynamodbstreams.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: login})
+	url, tables := dynamotest.URL(t), dynamotest.Client(t)
+	streams := dynamodbstreams.New(dynamodbstreams.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: dynamotest.Login})
 	created, err := tables.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: aws.String("rows"), BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}},

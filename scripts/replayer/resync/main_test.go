@@ -1,91 +1,28 @@
 package resync
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/iops-dashboard/live/infra/local/install"
-	"github.com/iops-dashboard/live/infra/local/process"
 	"github.com/iops-dashboard/live/infra/local/provision"
 	"github.com/iops-dashboard/live/infra/topology"
+	"github.com/iops-dashboard/live/scripts/replayer/dynamotest"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if server.process != nil {
-		server.process.Stop(context.Background())
-	}
-	_ = os.RemoveAll(server.dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { dynamotest.Main(m) }
 
-// dynoxide is the DynamoDB engine of scripts/up.
-type dynoxide struct {
-	once    sync.Once
-	url     string
-	err     error
-	dir     string
-	process *process.Process
-	names   atomic.Int64
-}
-
-var server dynoxide
-
-func (d *dynoxide) start() error {
-	checkout, err := filepath.Abs(filepath.Join("..", "..", ".."))
-	if err != nil {
-		return err
-	}
-	path, err := install.Tree{Root: checkout}.Dynoxide()
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	address := listener.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	_ = listener.Close()
-	if d.dir, err = os.MkdirTemp("", "resync"); err != nil {
-		return err
-	}
-	d.process, err = process.Start(process.Spec{
-		Name: "dynoxide", Path: path, Args: []string{"serve", "--host", "127.0.0.1", "--port", port}, Dir: d.dir,
-	}, func(string) {}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	d.url = "http://" + address
-	deadline := time.Now().Add(30 * time.Second)
-	for range time.Tick(20 * time.Millisecond) {
-		if c, err := net.Dial("tcp", address); err == nil {
-			return c.Close()
-		}
-		if time.Now().After(deadline) {
-			return errors.New("dynoxide does not listen")
-		}
-	}
-	return nil
-}
+// names sets the tables of tests apart.
+var names atomic.Int64
 
 // store is a system's tables in DynamoDB, each test its own.
 type store struct {
@@ -98,14 +35,8 @@ type store struct {
 
 func newStore(t testing.TB) store {
 	t.Helper()
-	server.once.Do(func() { server.err = server.start() })
-	if server.err != nil {
-		t.Fatalf("%v\nThe servers of the tests come from npm: npm ci --ignore-scripts --prefix infra/local", server.err)
-	}
-	s := store{TB: t, Client: dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", BaseEndpoint: &server.url, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-	})}
-	system := topology.New(topology.Options{Stage: fmt.Sprintf("t%d", server.names.Add(1))})
+	s := store{TB: t, Client: dynamotest.Client(t)}
+	system := topology.New(topology.Options{Stage: fmt.Sprintf("t%d", names.Add(1))})
 	if _, err := provision.Apply(t.Context(), provision.Clients{DynamoDB: s.Client}, topology.Topology{Tables: system.Tables}); err != nil {
 		t.Fatal(err)
 	}

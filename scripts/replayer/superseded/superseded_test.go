@@ -25,6 +25,7 @@ import (
 	"github.com/iops-dashboard/live/contracts"
 	"github.com/iops-dashboard/live/infra/local/provision"
 	"github.com/iops-dashboard/live/infra/topology"
+	"github.com/iops-dashboard/live/scripts/replayer/dynamotest"
 	"github.com/iops-dashboard/live/scripts/replayer/redrive"
 )
 
@@ -349,7 +350,7 @@ type store struct {
 
 func newStore(t *testing.T) store {
 	t.Helper()
-	client := engine(t)
+	client := dynamotest.Client(t)
 	system := topology.New(topology.Options{Stage: strings.ToLower(t.Name())[4:]})
 	if _, err := provision.Apply(t.Context(), provision.Clients{DynamoDB: client}, topology.Topology{Tables: system.Tables}); err != nil {
 		t.Fatal(err)
